@@ -1,0 +1,337 @@
+"""The files of a run: rows, predictions and run.json; their schemas, writers and readers.
+
+Everything downstream (analysis, report, leaderboard) is a function of these files alone.
+
+* ``rows.csv``: one `Row` per cell and target task, with its complete identity.
+* ``predictions.parquet``: one record per cell, target task and image; columns in `PREDICTION_COLUMNS`.
+* ``run.json``: one `RunInfo`.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import BenchError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SCHEMA_VERSION = 1
+
+PREDICTION_COLUMNS = ("cell_id", "task", "split", "image_id", "group", "y_true", "scores")
+"""``split`` is "test" or "validation"; ``group`` the patient (or "" where unknown); ``y_true`` the class code
+(NaN: not labelled, validation only); ``scores`` a list of K probabilities (K = 1 for binary tasks)."""
+
+STAMPS = {
+    "SYNTHETIC": "the images are simulated",
+    "UNTRAINED": "the encoder's weights are random",
+    "DEMO": "the protocol was shortened for a demonstration",
+    "UNKNOWN_WEIGHTS": "the checkpoint's sha256 is not the official one",
+    "CONTAMINATED": "the encoder saw this dataset in pre-training",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """The tidy result of one cell on one target task. Empty strings where a failed cell has no value."""
+
+    suite: str
+    cell_id: str
+    status: str
+    """"done", "failed" or "missing" (an input is not there)."""
+    reason: str
+    encoder: str
+    """Full name, with ``:variant`` unless it is the default."""
+    weights_sha256: str
+    weights_status: str
+    """"verified", "unknown", "package", "downloaded" or "untrained"."""
+    preprocess: str
+    pooling: str
+    precision: str
+    dataset: str
+    task: str
+    """Target: full name of the task that the predictions are about."""
+    kind: str
+    metric: str
+    """Declared primary metric of the target."""
+    source_task: str
+    """Task it was trained on; equal to `task` in-domain."""
+    protocol: str
+    """Display name, unique within the suite: protocol name plus preset or label."""
+    protocol_kind: str
+    """Name of the protocol plugin."""
+    config: str
+    """Resolved settings as JSON."""
+    deterministic: bool
+    seed: int
+    axes: str
+    """Extra axes as JSON object, for instance {"fraction": "0.1"}."""
+    split_fingerprint: str
+    label_fingerprint: str
+    n_train: int
+    n_validation: int
+    n_test: int
+    stamps: str
+    """Names from `STAMPS`, separated by blanks."""
+    device: str
+    seconds: float
+    details: str
+    """What the protocol remembered, as JSON object."""
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def stamp_set(self) -> frozenset[str]:
+        """The stamps as a set."""
+        return frozenset(self.stamps.split())
+
+    @property
+    def axis(self) -> dict[str, str]:
+        """The extra axes as a mapping."""
+        return dict(json.loads(self.axes or "{}"))
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """What the report needs to know of a task."""
+
+    name: str
+    title: str
+    kind: str
+    classes: tuple[str, ...]
+    metric: str
+    provenance: str = ""
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """split -> class name -> images."""
+
+
+@dataclass(frozen=True)
+class DatasetRecord:
+    """What the report needs to know of a dataset as it was used."""
+
+    name: str
+    title: str
+    modality: str
+    images: int
+    patients: int | None
+    simulated: bool
+    split: str
+    split_fingerprint: str
+    image_fingerprint: str
+    label_fingerprint: Mapping[str, str]
+    """Per task."""
+    cluster: str | None
+    paired_eyes: bool
+    licence: str
+    redistributable: bool
+    citation: str
+    tasks: tuple[TaskRecord, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class EncoderRecord:
+    """What the report needs to know of an encoder as it was used."""
+
+    name: str
+    title: str
+    architecture: str
+    embed_dim: int
+    parameters: int | None
+    preprocess: str
+    pooling: str
+    precision: str
+    licence: str
+    citation: str
+    weights_status: str
+    weights_sha256: str
+    pretraining: tuple[tuple[str, int | None, str], ...] = ()
+    """(data set, images, source)."""
+    declared_clean: tuple[str, ...] = ()
+    gpu_days: float | None = None
+    hardware: str = ""
+    compute_source: str = ""
+
+
+@dataclass(frozen=True)
+class ProtocolRecord:
+    """What the report needs to know of a protocol as it was used."""
+
+    name: str
+    kind: str
+    title: str
+    description: str
+    config: Mapping[str, Any]
+    deterministic: bool
+
+
+@dataclass(frozen=True)
+class AuditFinding:
+    """One finding of the audit."""
+
+    severity: str
+    """"leak", "warning" or "note"."""
+    code: str
+    message: str
+    dataset: str = ""
+    encoder: str = ""
+    images: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """run.json: how the run came about, in full."""
+
+    suite: str
+    title: str
+    question: str
+    statistics: Mapping[str, Any]
+    suite_resolved: Mapping[str, Any]
+    command: str
+    started: str
+    finished: str
+    status: str
+    """"running", "done", "failed" (some cells failed) or "interrupted"."""
+    versions: Mapping[str, str]
+    hardware: Mapping[str, str]
+    git_commit: str
+    plugins: tuple[tuple[str, str], ...]
+    datasets: tuple[DatasetRecord, ...]
+    encoders: tuple[EncoderRecord, ...]
+    protocols: tuple[ProtocolRecord, ...]
+    audit: tuple[AuditFinding, ...] = ()
+    timings: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by stage of this invocation."""
+    cells: Mapping[str, int] = field(default_factory=dict)
+    """How many cells were computed, cached, failed, missing."""
+    demo: bool = False
+    schema_version: int = SCHEMA_VERSION
+
+    def task(self, name: str) -> TaskRecord:
+        """The record of the task called `name` (``dataset/task``)."""
+        for d in self.datasets:
+            for t in d.tasks:
+                if f"{d.name}/{t.name}" == name:
+                    return t
+        raise KeyError(name)
+
+    def dataset(self, name: str) -> DatasetRecord:
+        """The record of the dataset called `name`."""
+        return next(d for d in self.datasets if d.name == name)
+
+    def encoder(self, name: str) -> EncoderRecord:
+        """The record of the encoder called `name`."""
+        return next(e for e in self.encoders if e.name == name)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, read."""
+
+    folder: Path
+    info: RunInfo
+    rows: tuple[Row, ...]
+    predictions: pd.DataFrame
+
+
+def write_rows(path: Path, rows: Iterable[Row]) -> None:
+    """Write rows.csv atomically."""
+    import io
+
+    from .store import atomic_write
+
+    names = [f.name for f in dataclasses.fields(Row)]
+    buffer = io.StringIO(newline="")
+    writer = csv.DictWriter(buffer, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({k: _cell(v) for k, v in dataclasses.asdict(row).items()})
+    atomic_write(path, buffer.getvalue().encode())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return repr(value)
+    return "true" if value is True else "false" if value is False else str(value)
+
+
+def read_rows(path: Path) -> tuple[Row, ...]:
+    """Read rows.csv; raises `BenchError` naming the line and column that does not fit."""
+    kinds = {f.name: f.type for f in dataclasses.fields(Row)}
+    parse = {"int": int, "float": float, "bool": lambda s: s == "true", "str": str}
+    rows = []
+    with path.open(newline="", encoding="utf-8") as stream:
+        reader = csv.DictReader(stream)
+        missing = set(kinds) - set(reader.fieldnames or [])
+        if missing:
+            raise BenchError(
+                f"rows.csv lacks the columns {', '.join(sorted(missing))}.",
+                where=str(path),
+                fix="run the suite again with this version of benchbench",
+            )
+        for record in reader:
+            try:
+                rows.append(Row(**{k: parse[str(kinds[k])](record[k]) for k in kinds}))  # type: ignore[arg-type]
+            except (ValueError, TypeError) as error:
+                raise BenchError(
+                    f"rows.csv has a value that does not fit: {error}.", where=f"{path}:{reader.line_num}"
+                ) from error
+    return tuple(rows)
+
+
+def write_predictions(path: Path, frame: pd.DataFrame) -> None:
+    """Write predictions.parquet atomically."""
+    import io
+
+    from .store import atomic_write
+
+    buffer = io.BytesIO()
+    frame[list(PREDICTION_COLUMNS)].to_parquet(buffer, index=False)
+    atomic_write(path, buffer.getvalue())
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read predictions.parquet."""
+    import pandas as pd
+
+    frame = pd.read_parquet(path)
+    missing = set(PREDICTION_COLUMNS) - set(frame.columns)
+    if missing:
+        raise BenchError(f"predictions.parquet lacks the columns {sorted(missing)}.", where=str(path))
+    return frame
+
+
+def to_json(record: Any) -> str:
+    """A results dataclass as indented JSON with a stable key order."""
+    return json.dumps(dataclasses.asdict(record), indent=1, ensure_ascii=False, default=str) + "\n"
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run's folder; `folder` may be ``latest`` or any run folder."""
+    from pydantic import TypeAdapter, ValidationError
+
+    folder = folder.resolve()
+    for name in ("run.json", "rows.csv", "predictions.parquet"):
+        if not (folder / name).is_file():
+            raise BenchError(
+                f"{folder} is not the folder of a run: {name} is missing.",
+                fix="give the folder that `bench run` printed, for instance reports/quickstart/latest",
+            )
+    try:
+        info = TypeAdapter(RunInfo).validate_json((folder / "run.json").read_bytes())
+    except ValidationError as error:
+        raise BenchError(f"run.json cannot be read: {error}", where=str(folder / "run.json")) from error
+    if info.schema_version > SCHEMA_VERSION:
+        raise BenchError(
+            f"This run was written by a newer benchbench (schema {info.schema_version}).",
+            where=str(folder),
+            fix="upgrade benchbench-retina",
+        )
+    return Run(
+        folder, info, read_rows(folder / "rows.csv"), read_predictions(folder / "predictions.parquet")
+    )

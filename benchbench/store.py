@@ -1,0 +1,281 @@
+"""The store: content-addressed files that survive a crash at any instant.
+
+An artefact is a folder ``<root>/<kind>/<key[:2]>/<key>/`` whose files are described, with size and sha256, by a
+``manifest.json`` written last. A folder without a readable manifest is unfinished work: it is never read, and
+`gc` removes it. Keys are hashes over canonical JSON of everything that can change the content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import StoreError
+
+STORE_VARIABLE = "BENCHBENCH_STORE"
+KINDS = ("prepared", "embeddings", "predictions", "cost")
+MANIFEST = "manifest.json"
+
+
+def default_root() -> Path:
+    """The store's folder: $BENCHBENCH_STORE, else the user's cache folder."""
+    if os.environ.get(STORE_VARIABLE):
+        return Path(os.environ[STORE_VARIABLE]).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "benchbench"
+
+
+def canonical(value: Any) -> bytes:
+    """Canonical JSON: sorted keys, no blanks, no NaN; the only input of keys and cell ids."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def content_key(value: Any) -> str:
+    """Hex key (32 characters) of a JSON-like value."""
+    return hashlib.sha256(canonical(value)).hexdigest()[:32]
+
+
+def sha256_of(path: Path) -> str:
+    """sha256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def atomic_write(path: Path, data: bytes) -> None:
+    """Write a file so that readers see the old bytes or the new ones, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename inside `folder` durable."""
+    with contextlib.suppress(OSError):  # some network file systems refuse fsync on folders
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """Size, checksum and last verified modification time of one file of an artefact."""
+
+    bytes: int
+    sha256: str
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """One complete entry of the store."""
+
+    kind: str
+    key: str
+    folder: Path
+    identity: Mapping[str, Any]
+    """What the key was computed from."""
+    files: Mapping[str, FileRecord]
+    created: str
+    seconds: float
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files."""
+        return sum(f.bytes for f in self.files.values())
+
+
+class Store:
+    """Content-addressed files below one root."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = (root or default_root()).absolute()
+
+    def folder(self, kind: str, key: str) -> Path:
+        """Where the artefact lives, whether or not it exists."""
+        return self.root / kind / key[:2] / key
+
+    def scratch(self, key: str) -> Path:
+        """A folder for unfinished work on `key`; survives a kill, removed on publication."""
+        folder = self.root / "scratch" / key[:2] / key
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def find(self, kind: str, key: str) -> Artefact | None:
+        """The artefact, if it is complete and its files are what the manifest says; else None.
+
+        A file that changed since it was last verified is hashed again; a corrupt artefact is moved to
+        quarantine, so that it is computed anew.
+        """
+        folder = self.folder(kind, key)
+        artefact = _read_manifest(kind, key, folder)
+        if artefact is None:
+            return None
+        fault = _first_fault(artefact, deep=False)
+        if fault:
+            self.quarantine(artefact, fault)
+            return None
+        return artefact
+
+    def publish(
+        self, kind: str, key: str, identity: Mapping[str, Any], write: Callable[[Path], None]
+    ) -> Artefact:
+        """Let `write(folder)` fill a new folder, then make it the artefact in one rename."""
+        final = self.folder(kind, key)
+        started = time.monotonic()
+        try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{key}."))
+        except OSError as error:
+            raise _unwritable(self.root, error) from error
+        try:
+            write(temporary)
+            self._seal(temporary, identity, time.monotonic() - started)
+            if final.exists():  # unfinished or corrupt leftovers; a complete one was found before
+                existing = self.find(kind, key)
+                if existing is not None:
+                    shutil.rmtree(temporary)
+                    return existing
+                shutil.rmtree(final, ignore_errors=True)
+            try:
+                os.rename(temporary, final)
+            except OSError:
+                existing = self.find(kind, key)  # another process was faster with the same content
+                if existing is None:
+                    raise
+                shutil.rmtree(temporary)
+                return existing
+            sync_folder(final.parent)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise _unwritable(self.root, error) from error
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        artefact = _read_manifest(kind, key, final)
+        if artefact is None:
+            raise StoreError("An artefact vanished right after it was written.", where=str(final))
+        return artefact
+
+    @staticmethod
+    def _seal(folder: Path, identity: Mapping[str, Any], seconds: float) -> None:
+        files: dict[str, FileRecord] = {}
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            with path.open("rb") as stream:
+                os.fsync(stream.fileno())
+            stat = path.stat()
+            files[path.relative_to(folder).as_posix()] = FileRecord(
+                stat.st_size, sha256_of(path), stat.st_mtime_ns
+            )
+        manifest = {
+            "identity": dict(identity),
+            "files": {name: asdict(record) for name, record in files.items()},
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "seconds": round(seconds, 6),
+        }
+        atomic_write(folder / MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode())
+
+    def quarantine(self, artefact: Artefact, fault: str) -> Path:
+        """Move a corrupt artefact aside, with the reason beside it."""
+        target = self.root / "quarantine" / f"{artefact.kind}-{artefact.key}-{time.time_ns()}"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(artefact.folder, target)
+            atomic_write(target.with_suffix(".reason.txt"), (fault + "\n").encode())
+        import logging
+
+        logging.getLogger("benchbench").warning(
+            "%s/%s is corrupt (%s): moved to %s and computed again",
+            artefact.kind,
+            artefact.key,
+            fault,
+            target,
+        )
+        return target
+
+    def artefacts(self, kinds: tuple[str, ...] = KINDS) -> Iterator[Artefact]:
+        """All complete artefacts."""
+        for kind in kinds:
+            for manifest in sorted((self.root / kind).glob(f"??/*/{MANIFEST}")):
+                if not manifest.parent.name.startswith("."):
+                    artefact = _read_manifest(kind, manifest.parent.name, manifest.parent)
+                    if artefact is not None:
+                        yield artefact
+
+    def verify(self) -> tuple[tuple[Artefact, str], ...]:
+        """Hash every file of every artefact; returns those that are corrupt, with the fault."""
+        faults = []
+        for artefact in self.artefacts():
+            fault = _first_fault(artefact, deep=True)
+            if fault:
+                faults.append((artefact, fault))
+        return tuple(faults)
+
+    def leftovers(self, older_than_s: float = 24 * 3600) -> tuple[Path, ...]:
+        """Unfinished folders, scratch and quarantine that nothing has touched for a while."""
+        now = time.time()
+        found: list[Path] = []
+        for kind in KINDS:
+            for folder in (self.root / kind).glob("??/*"):
+                if folder.name.startswith(".") or not (folder / MANIFEST).is_file():
+                    found.append(folder)
+        found.extend((self.root / "scratch").glob("??/*"))
+        found.extend((self.root / "quarantine").glob("*"))
+        return tuple(p for p in found if now - _newest(p) > older_than_s)
+
+
+def _newest(path: Path) -> float:
+    times = [path.stat().st_mtime]
+    times.extend(p.stat().st_mtime for p in path.rglob("*"))
+    return max(times)
+
+
+def _unwritable(root: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"The store cannot be written: {error.strerror or error}.",
+        where=str(root),
+        fix=f"free some space or choose another folder with {STORE_VARIABLE}=/path; "
+        "finished work is kept, and the same command carries on",
+    )
+
+
+def _read_manifest(kind: str, key: str, folder: Path) -> Artefact | None:
+    try:
+        raw = json.loads((folder / MANIFEST).read_bytes())
+        files = {name: FileRecord(**record) for name, record in raw["files"].items()}
+        return Artefact(kind, key, folder, raw["identity"], files, raw["created"], float(raw["seconds"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _first_fault(artefact: Artefact, *, deep: bool) -> str:
+    for name, record in artefact.files.items():
+        path = artefact.folder / name
+        try:
+            stat = path.stat()
+        except OSError:
+            return f"{name} is missing"
+        if stat.st_size != record.bytes:
+            return f"{name} has {stat.st_size} bytes instead of {record.bytes}"
+        if (deep or stat.st_mtime_ns != record.mtime_ns) and sha256_of(path) != record.sha256:
+            return f"{name} does not have the checksum it was written with"
+    return ""
