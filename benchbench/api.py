@@ -341,7 +341,9 @@ class CellOutput:
     predictions: Mapping[str, Predictions]
     """Keyed by full task name, ``dataset/task``."""
     details: Mapping[str, float | int | str] = field(default_factory=dict)
-    """Chosen hyper-parameters and timings, for instance ``C`` and ``fit_seconds``."""
+    """Chosen hyper-parameters, for instance ``C``; the same on every run."""
+    timings: Mapping[str, float] = field(default_factory=dict)
+    """Seconds by stage, for instance ``fit`` and ``predict``; kept apart from the rows because they vary."""
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Everything downstream (analysis, report, leaderboard) is a function of these fil
 
 * ``rows.csv``: one `Row` per cell and target task, with its complete identity.
 * ``predictions.parquet``: one record per cell, target task and image; columns in `PREDICTION_COLUMNS`.
+* ``timings.csv``: ``cell_id,stage,seconds``, kept apart because it differs from run to run.
 * ``run.json``: one `RunInfo`.
 """
 
@@ -80,9 +81,8 @@ class Row:
     stamps: str
     """Names from `STAMPS`, separated by blanks."""
     device: str
-    seconds: float
     details: str
-    """What the protocol remembered, as JSON object."""
+    """What the protocol remembered, as JSON object. No timings: rows of equal work are equal, byte for byte."""
     schema_version: int = SCHEMA_VERSION
 
     @property
