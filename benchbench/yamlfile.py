@@ -1,0 +1,127 @@
+"""YAML read safely, with the line of every key, so that an error can point at it.
+
+Only plain data is read: no tags, no aliases (a short file with nested aliases can expand without bound), no
+duplicate keys, and bounded size and depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import SuiteError
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 32
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class YamlFile:
+    """A YAML document and where its parts stand."""
+
+    path: Path
+    text: str
+    value: Any
+    lines: Mapping[Location, int]
+
+    def where(self, location: Location) -> str:
+        """``file:line`` of the innermost part of `location` that exists in the file."""
+        for end in range(len(location), -1, -1):
+            if location[:end] in self.lines:
+                return f"{self.path}:{self.lines[location[:end]]}"
+        return str(self.path)
+
+
+def read_yaml(path: Path) -> YamlFile:
+    """Read one YAML document; every fault is a `SuiteError` with file and line."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise SuiteError(f"The file has {size} bytes; a suite may have {MAX_BYTES}.", where=str(path))
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise SuiteError(
+            "There is no such suite file.", where=str(path), fix="list the suites with: bench list suites"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuiteError(f"The suite file cannot be read: {error}", where=str(path)) from error
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, path: Path) -> YamlFile:
+    """Parse YAML text; `path` is used in messages."""
+    loader = yaml.SafeLoader(text)
+    try:
+        _refuse_aliases(text, path)
+        node = loader.get_single_node()
+        if node is None:
+            raise SuiteError("The file is empty.", where=str(path))
+        lines: dict[Location, int] = {}
+        value = _build(loader, node, (), lines, path)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"{path}:{mark.line + 1}" if mark else str(path)
+        raise SuiteError(f"This is not valid YAML: {error.problem}.", where=where) from error
+    except yaml.YAMLError as error:
+        raise SuiteError(f"This is not valid YAML: {error}", where=str(path)) from error
+    except RecursionError:
+        raise SuiteError("The file is nested too deeply.", where=str(path)) from None
+    finally:
+        loader.dispose()
+    return YamlFile(path, text, value, lines)
+
+
+def _refuse_aliases(text: str, path: Path) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise SuiteError(
+                "YAML aliases (*name) are not read here.",
+                where=f"{path}:{event.start_mark.line + 1}",
+                fix="write the value out",
+            )
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise SuiteError(
+                    f"The file is nested more than {MAX_DEPTH} levels deep.",
+                    where=f"{path}:{event.start_mark.line + 1}",
+                )
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _build(
+    loader: yaml.SafeLoader, node: yaml.Node, at: Location, lines: dict[Location, int], path: Path
+) -> Any:
+    lines.setdefault(at, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            key = loader.construct_object(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            if key is None or isinstance(key, bool):
+                raise SuiteError(
+                    f"A key must be a plain word, not {getattr(key_node, 'value', key)!r}.",
+                    where=f"{path}:{line}",
+                )
+            key = str(key)
+            if key in result:
+                raise SuiteError(f"The key {key!r} appears twice.", where=f"{path}:{line}", fix="remove one")
+            lines[(*at, key)] = line
+            result[key] = _build(loader, value_node, (*at, key), lines, path)
+        return result
+    if isinstance(node, yaml.SequenceNode):
+        return [_build(loader, item, (*at, i), lines, path) for i, item in enumerate(node.value)]
+    try:
+        return loader.construct_object(node)
+    except ValueError as error:
+        raise SuiteError(
+            f"The value {node.value!r} cannot be read: {error}.", where=f"{path}:{node.start_mark.line + 1}"
+        ) from error
