@@ -185,7 +185,9 @@ def _collect(point: EntryPoint) -> dict[str, list[Any]]:
             _check_metadata(item)
         result[hook] = items
     if not any(result.values()):
-        raise TypeError("the plugin implements no benchbench hook (are they marked with @benchbench.hookimpl?)")
+        raise TypeError(
+            "the plugin implements no benchbench hook (are they marked with @benchbench.hookimpl?)"
+        )
     return result
 
 

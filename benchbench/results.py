@@ -332,6 +332,4 @@ def read_run(folder: Path) -> Run:
             where=str(folder),
             fix="upgrade benchbench-retina",
         )
-    return Run(
-        folder, info, read_rows(folder / "rows.csv"), read_predictions(folder / "predictions.parquet")
-    )
+    return Run(folder, info, read_rows(folder / "rows.csv"), read_predictions(folder / "predictions.parquet"))

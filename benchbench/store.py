@@ -35,7 +35,9 @@ def default_root() -> Path:
 
 def canonical(value: Any) -> bytes:
     """Canonical JSON: sorted keys, no blanks, no NaN; the only input of keys and cell ids."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
 
 
 def content_key(value: Any) -> str:

@@ -169,7 +169,9 @@ def parse_suite(text: str, name: str = "suite") -> SuiteFile:
 def build_suite(source: YamlFile) -> SuiteFile:
     """Check the content of a YAML file against the schema; all faults are reported together."""
     if not isinstance(source.value, dict):
-        raise SuiteError("A suite is a mapping with the keys title, encoders, tasks, ...", where=str(source.path))
+        raise SuiteError(
+            "A suite is a mapping with the keys title, encoders, tasks, ...", where=str(source.path)
+        )
     try:
         suite = Suite.model_validate(source.value)
     except ValidationError as error:

@@ -1,0 +1,113 @@
+"""What machine and which versions a run used."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = (
+    "benchbench-retina",
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "pandas",
+    "scipy",
+    "scikit-learn",
+    "pyarrow",
+    "pillow",
+    "pluggy",
+)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that can change a result."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def hardware(device: str = "cpu") -> dict[str, str]:
+    """Processor, cores, memory, system and, for a CUDA device, the GPU."""
+    found = {
+        "processor": _processor(),
+        "cores": str(usable_cores()),
+        "memory_gib": f"{_memory_bytes() / 2**30:.1f}",
+        "system": f"{platform.system()} {platform.release()}",
+        "device": device,
+    }
+    if device.startswith("cuda"):
+        import torch
+
+        properties = torch.cuda.get_device_properties(torch.device(device))
+        found["gpu"] = properties.name
+        found["gpu_memory_gib"] = f"{properties.total_memory / 2**30:.1f}"
+        found["cuda"] = str(torch.version.cuda)
+    return found
+
+
+def usable_cores() -> int:
+    """Processor cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_bytes() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 0
+
+
+def git_commit(folder: Path) -> str:
+    """Commit of the checkout that holds `folder`, with "+changes" if it was edited; empty outside git."""
+
+    def git(*args: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *args], capture_output=True, text=True, timeout=10, check=False
+        )
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        commit = git("rev-parse", "HEAD")
+        return commit + ("+changes" if commit and git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def choose_device(wanted: str) -> str:
+    """``auto`` becomes cuda where there is a GPU, else cpu; anything else is checked and returned."""
+    from .errors import BenchError
+
+    if wanted == "cpu":
+        return wanted
+    import torch
+
+    if wanted == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted.startswith("cuda") and not torch.cuda.is_available():
+        raise BenchError(
+            "There is no CUDA device here.",
+            where=f"--device {wanted}",
+            fix="use --device cpu, or see what is wrong with: bench doctor",
+        )
+    return wanted

@@ -1,0 +1,223 @@
+"""The plan: which cells a suite has, which of them are done, and what is missing for the rest.
+
+`make_plan` is pure: (suite, survey, what is cached) in, cells out. `bench plan`, `bench run`, `bench status` and
+the dry run share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .api import CellSpec, ProtocolInfo, Task
+from .errors import BenchError, PluginError
+from .results import SCHEMA_VERSION
+from .store import content_key
+from .suite import ProtocolUse, SuiteFile
+from .survey import DatasetState, EncoderState, Survey, encoder_identity
+
+Status = Literal["run", "cached", "missing"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit of work, of resume and of failure."""
+
+    id: str
+    """Hash of `identity`; empty while an input is missing."""
+    identity: Mapping[str, Any]
+    encoder: EncoderState
+    protocol: ProtocolPlan
+    spec: CellSpec
+    seed: int
+    status: Status
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """For people: encoder, task, protocol and seed."""
+        axes = "".join(f", {k}={v}" for k, v in self.spec.axes)
+        seed = f", seed {self.seed}" if self.protocol.info.stochastic else ""
+        return f"{self.encoder.label} on {self.spec.task} by {self.protocol.label}{axes}{seed}"
+
+
+@dataclass(frozen=True)
+class ProtocolPlan:
+    """A protocol with its resolved settings."""
+
+    label: str
+    info: ProtocolInfo
+    config: Any
+    """Instance of the protocol's config model."""
+    seeds: tuple[int, ...]
+    use: ProtocolUse = field(repr=False)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Resolved settings as plain JSON values."""
+        dumped: dict[str, Any] = self.config.model_dump(mode="json")
+        return dumped
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a suite, in a stable order."""
+
+    suite: SuiteFile
+    survey: Survey
+    protocols: tuple[ProtocolPlan, ...]
+    cells: tuple[Cell, ...]
+    demo: bool = False
+
+    def count(self, status: Status) -> int:
+        """How many cells have this status."""
+        return sum(c.status == status for c in self.cells)
+
+    @property
+    def missing(self) -> tuple[tuple[str, str, str], ...]:
+        """(kind, name, what to do) of every missing input."""
+        found = [("dataset", d.name, d.problem) for d in self.survey.datasets.values() if d.problem]
+        found += [("weights", e.label, e.problem) for e in self.survey.encoders if e.problem]
+        return tuple(found)
+
+
+def resolve_protocols(
+    file: SuiteFile, find: Callable[[str], ProtocolInfo], demo: bool
+) -> tuple[ProtocolPlan, ...]:
+    """The suite's protocols with presets, settings and seeds filled in."""
+    from pydantic import ValidationError
+
+    plans = []
+    for i, use in enumerate(file.suite.protocols):
+        try:
+            info = find(use.protocol)
+        except PluginError as error:
+            raise file.error(error.what, ("protocols", i, "protocol"), error.fix) from error
+        settings: dict[str, Any] = {}
+        if use.preset is not None:
+            if use.preset not in info.presets:
+                raise file.error(
+                    f"Protocol {info.name!r} has no preset {use.preset!r}.",
+                    ("protocols", i, "preset"),
+                    f"use one of: {', '.join(info.presets) or 'it has none'}",
+                )
+            settings |= dict(info.presets[use.preset])
+        settings |= use.config
+        if demo:
+            settings |= dict(info.demo)
+        try:
+            config = info.config(**settings)
+        except ValidationError as error:
+            faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            raise file.error(
+                f"The settings of protocol {info.name!r} do not fit: {'; '.join(faults)}.",
+                ("protocols", i, "config"),
+                f"see bench show protocol {info.name}",
+            ) from error
+        plans.append(ProtocolPlan(use.label, info, config, _seeds(file, use, info, demo), use))
+    return tuple(plans)
+
+
+def _seeds(file: SuiteFile, use: ProtocolUse, info: ProtocolInfo, demo: bool) -> tuple[int, ...]:
+    if not info.stochastic:
+        return (0,)
+    seeds = use.seeds or file.suite.seeds or info.default_seeds
+    return seeds[:1] if demo else seeds
+
+
+def make_plan(
+    file: SuiteFile,
+    survey: Survey,
+    protocols: tuple[ProtocolPlan, ...],
+    is_cached: Callable[[str], bool],
+    *,
+    demo: bool = False,
+    only: Mapping[str, str] | None = None,
+) -> Plan:
+    """Cells in suite order: protocol, then encoder, then the protocol's own cells, then seeds."""
+    cells: list[Cell] = []
+    for protocol in protocols:
+        tasks = tuple(
+            (name, task)
+            for name, task in survey.tasks.items()
+            if protocol.use.tasks is None or name in protocol.use.tasks
+        )
+        try:
+            specs = protocol.info.cells(tasks, protocol.config)
+        except BenchError as error:
+            index = file.suite.protocols.index(protocol.use)
+            raise file.error(error.what, ("protocols", index), error.fix) from error
+        for encoder in survey.encoders:
+            if protocol.use.encoders is not None and encoder.label not in protocol.use.encoders:
+                continue
+            for spec in specs:
+                for seed in protocol.seeds:
+                    cell = _cell(survey, encoder, protocol, spec, seed, is_cached, demo)
+                    if _selected(cell, only or {}):
+                        cells.append(cell)
+    return Plan(file, survey, protocols, tuple(cells), demo)
+
+
+def _selected(cell: Cell, only: Mapping[str, str]) -> bool:
+    values = {
+        "encoder": (cell.encoder.label, cell.encoder.info.name),
+        "task": (cell.spec.task, *cell.spec.targets),
+        "dataset": (cell.spec.task.rpartition("/")[0],),
+        "protocol": (cell.protocol.label, cell.protocol.info.name),
+        "seed": (str(cell.seed),),
+    }
+    return all(wanted in values[key] for key, wanted in only.items())
+
+
+def _cell(
+    survey: Survey,
+    encoder: EncoderState,
+    protocol: ProtocolPlan,
+    spec: CellSpec,
+    seed: int,
+    is_cached: Callable[[str], bool],
+    demo: bool,
+) -> Cell:
+    names = dict.fromkeys([spec.task, *spec.targets])
+    datasets = {n: survey.datasets[n.rpartition("/")[0]] for n in names}
+    problems = dict.fromkeys([d.problem for d in datasets.values() if d.problem])
+    if encoder.problem:
+        problems[encoder.problem] = None
+    if problems:
+        reason = "; ".join(p.splitlines()[0] for p in problems)
+        return Cell("", {}, encoder, protocol, spec, seed, "missing", reason)
+    identity = {
+        "schema": SCHEMA_VERSION,
+        "encoder": encoder_identity(encoder),
+        "tasks": {n: _task_identity(datasets[n], survey.task(n)) for n in names},
+        "train": spec.task,
+        "targets": list(spec.targets),
+        "axes": dict(spec.axes),
+        "protocol": {
+            "name": protocol.info.name,
+            "version": protocol.info.version,
+            "config": protocol.settings,
+            "metric": survey.metric(spec.task),
+        },
+        "seed": seed,
+    }
+    key = content_key(identity)
+    if is_cached(key):
+        return Cell(key, identity, encoder, protocol, spec, seed, "cached", "predictions are in the store")
+    return Cell(key, identity, encoder, protocol, spec, seed, "run", "no predictions with this identity yet")
+
+
+def _task_identity(state: DatasetState, task: Task) -> dict[str, Any]:
+    data = state.loaded
+    assert data is not None  # a dataset without a problem is loaded
+    return {
+        "dataset": state.name,
+        "dataset_version": data.info.version,
+        "options": dict(data.options),
+        "images": data.image_fingerprint,
+        "labels": data.label_fingerprint(task),
+        "split": data.split_fingerprint,
+        "kind": task.kind,
+        "classes": list(task.classes),
+    }

@@ -1,0 +1,267 @@
+"""Running a plan: embed, compute cells, write the run's files, render the report.
+
+Every result goes to the store the moment it exists, so a run that is killed loses at most the piece in flight,
+and the same command carries on. The run's folder is written from the store at the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from . import assemble
+from .errors import AuditError, BenchError
+from .machine import git_commit, hardware, usable_cores, versions
+from .plan import Cell, Plan
+from .plugins import Registry
+from .progress import reporting
+from .results import AuditFinding, RunInfo, to_json, write_predictions, write_rows
+from .store import Artefact, Store, atomic_write
+from .work import Failure, compute_cell, embed_all
+
+log = logging.getLogger("benchbench")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a plan is executed."""
+
+    out: Path
+    device: str = "cpu"
+    command: str = ""
+    engine: str = "local"
+    jobs: int = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a run."""
+
+    folder: Path
+    report: Path
+    failures: tuple[Failure, ...]
+    computed: int
+    cached: int
+    info: RunInfo
+
+
+def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> Outcome:
+    """Execute a plan and write the run's folder."""
+    started = datetime.now(UTC)
+    folder = new_folder(options.out / plan.suite.name, started)
+    with _logging_to(folder / "log.txt"):
+        findings = _audit(plan)
+        info = _start_info(plan, registry, options, started, findings)
+        atomic_write(folder / "run.json", to_json(info).encode())
+        clock: dict[str, float] = {}
+        try:
+            artefacts, failures = _compute(plan, store, options, clock)
+        except KeyboardInterrupt:
+            stopped = dataclasses.replace(info, status="interrupted", finished=_stamp(datetime.now(UTC)))
+            atomic_write(folder / "run.json", to_json(stopped).encode())
+            raise
+        with _timed(clock, "cost"):
+            _measure_cost(plan, store, options, folder)
+        info = _finish(plan, store, folder, info, artefacts, failures, clock)
+        report = _render(folder, registry, info, clock)
+    _point_latest(folder)
+    reasons = tuple(Failure(plan.cells[i].name, reason) for i, reason in failures.items())
+    return Outcome(folder, report, reasons, info.cells.get("computed", 0), info.cells.get("cached", 0), info)
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def new_folder(parent: Path, moment: datetime) -> Path:
+    """A fresh folder for a run, named by its start."""
+    parent.mkdir(parents=True, exist_ok=True)
+    base = moment.strftime("%Y%m%d-%H%M%S")
+    for suffix in ("", *(f"-{i}" for i in range(2, 1000))):
+        folder = parent / f"{base}{suffix}"
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise BenchError("No free name for the run's folder.", where=str(parent))
+
+
+@contextlib.contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setLevel(logging.DEBUG)
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        handler.close()
+
+
+@contextlib.contextmanager
+def _timed(clock: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        clock[stage] = clock.get(stage, 0.0) + time.perf_counter() - started
+
+
+def _audit(plan: Plan) -> tuple[AuditFinding, ...]:
+    from .audit import audit
+
+    loaded = [d.loaded for d in plan.survey.datasets.values() if d.loaded is not None]
+    encoders = [e.info for e in plan.survey.encoders]
+    findings = audit(loaded, encoders, tuple(plan.survey.tasks))
+    leaks = [f for f in findings if f.severity == "leak"]
+    for finding in findings:
+        log.info("audit, %s: %s", finding.severity, finding.message)
+    if leaks and plan.suite.suite.audit == "strict":
+        raise AuditError(
+            f"The audit found {len(leaks)} leak(s), and the suite says audit: strict.",
+            where=str(plan.suite.path),
+            details=[f.message for f in leaks],
+            fix="choose another split, or say audit: report to run all the same and show the leak",
+        )
+    return findings
+
+
+def _start_info(
+    plan: Plan, registry: Registry, options: Options, started: datetime, findings: tuple[AuditFinding, ...]
+) -> RunInfo:
+    survey = plan.survey
+    return RunInfo(
+        suite=plan.suite.name,
+        title=plan.suite.suite.title,
+        question=plan.suite.suite.question,
+        statistics=assemble.statistics_record(plan),
+        suite_resolved=assemble.suite_resolved(plan),
+        command=options.command or shlex.join(["bench", *sys.argv[1:]]),
+        started=_stamp(started),
+        finished="",
+        status="running",
+        versions=versions(),
+        hardware=hardware(options.device),
+        git_commit=git_commit(Path(__file__).parent),
+        plugins=tuple((p.origin.distribution, p.origin.version) for p in registry.loaded),
+        datasets=tuple(assemble.dataset_record(survey, d) for d in survey.datasets.values()),
+        encoders=tuple(assemble.encoder_record(e) for e in survey.encoders),
+        protocols=assemble.protocol_records(plan),
+        audit=findings,
+        demo=plan.demo,
+    )
+
+
+def _compute(
+    plan: Plan, store: Store, options: Options, clock: dict[str, float]
+) -> tuple[dict[str, Artefact], dict[int, str]]:
+    """Artefacts by cell id, and reasons of failure by position in the plan."""
+    todo = [(i, c) for i, c in enumerate(plan.cells) if c.status == "run"]
+    artefacts: dict[str, Artefact] = {}
+    failures: dict[int, str] = {}
+    for cell in plan.cells:
+        if cell.status == "cached":
+            found = store.find("predictions", cell.id)
+            if found is not None:
+                artefacts[cell.id] = found
+    if todo:
+        with _timed(clock, "embed"), reporting("embedding") as progress:
+            lost = embed_all([c for _, c in todo], plan.survey, store, options.device, progress)
+        with _timed(clock, "cells"), reporting("cells") as progress:
+            for done, (position, cell) in enumerate(todo):
+                reason = _lost_reason(cell, lost)
+                result = Failure(cell.name, reason) if reason else _one(cell, plan, store, options)
+                if isinstance(result, Failure):
+                    failures[position] = result.reason
+                else:
+                    artefacts[cell.id] = result
+                progress(done + 1, len(todo), cell.name)
+    return artefacts, failures
+
+
+def _one(cell: Cell, plan: Plan, store: Store, options: Options) -> Artefact | Failure:
+    return compute_cell(cell, plan.survey, store, device=options.device, threads=usable_cores())
+
+
+def _lost_reason(cell: Cell, lost: Mapping[str, str]) -> str:
+    if cell.protocol.info.needs != "embeddings":
+        return ""
+    for name in (cell.spec.task, *cell.spec.targets):
+        reason = lost.get(f"{cell.encoder.label}/{name.rpartition('/')[0]}")
+        if reason:
+            return reason
+    return ""
+
+
+def _measure_cost(plan: Plan, store: Store, options: Options, folder: Path) -> None:
+    config = plan.suite.suite.cost
+    if config.measure == "off":
+        return
+    from .cost import measure_encoders, write_cost
+
+    rows = measure_encoders(
+        [e.info for e in plan.survey.encoders], config, store=store, device=options.device
+    )
+    write_cost(folder / "cost.csv", rows)
+
+
+def _finish(
+    plan: Plan,
+    store: Store,
+    folder: Path,
+    info: RunInfo,
+    artefacts: Mapping[str, Artefact],
+    failures: Mapping[int, str],
+    clock: Mapping[str, float],
+) -> RunInfo:
+    rows = assemble.build_rows(plan, artefacts, failures)
+    write_rows(folder / "rows.csv", rows)
+    write_predictions(folder / "predictions.parquet", assemble.build_predictions(plan, artefacts))
+    atomic_write(folder / "timings.csv", assemble.build_timings(plan, artefacts).encode())
+    assemble.write_split_files(plan, folder / "splits")
+    if plan.suite.source.text:
+        atomic_write(folder / "suite.yaml", plan.suite.source.text.encode())
+    computed = sum(1 for c in plan.cells if c.status == "run" and c.id in artefacts)
+    info = dataclasses.replace(
+        info,
+        finished=_stamp(datetime.now(UTC)),
+        status="failed" if failures else "done",
+        timings={k: round(v, 3) for k, v in clock.items()},
+        cells={
+            "computed": computed,
+            "cached": plan.count("cached"),
+            "failed": len(failures),
+            "missing": plan.count("missing"),
+        },
+    )
+    atomic_write(folder / "run.json", to_json(info).encode())
+    return info
+
+
+def _render(folder: Path, registry: Registry, info: RunInfo, clock: dict[str, float]) -> Path:
+    from .report import write_report
+
+    with _timed(clock, "report"):
+        report = write_report(folder, sections=registry.sections)
+    timed = dataclasses.replace(info, timings={k: round(v, 3) for k, v in clock.items()})
+    atomic_write(folder / "run.json", to_json(timed).encode())
+    return report
+
+
+def _point_latest(folder: Path) -> None:
+    link = folder.parent / "latest"
+    temporary = folder.parent / f".latest-{os.getpid()}"
+    with contextlib.suppress(OSError):  # file systems without symbolic links
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(folder.name)
+        os.replace(temporary, link)

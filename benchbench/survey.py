@@ -1,0 +1,269 @@
+"""The survey: what a suite needs, and whether it is here.
+
+Reads label files and hashes images and weights (both cached), computes nothing else. Everything that is missing
+or broken is collected, so that a user sees all of it at once, before any compute.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .api import DatasetInfo, EncoderInfo, Task
+from .datasets import LoadedDataset, load_dataset
+from .errors import BenchError, PluginError
+from .plugins import Registry
+from .splits import SplitSpec
+from .store import Store
+from .suite import DatasetUse, EncoderUse, SuiteFile
+from .weights import ResolvedWeights, how_to, resolve
+
+METRICS: Mapping[str, tuple[str, ...]] = {
+    "binary": ("auroc", "average_precision", "balanced_accuracy"),
+    "ordinal": ("quadratic_kappa", "macro_auroc", "unweighted_kappa", "balanced_accuracy"),
+    "multiclass": ("macro_auroc", "balanced_accuracy", "unweighted_kappa"),
+    "multilabel": ("macro_auroc",),
+}
+DEMO_IMAGES = 120
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Where data, weights and the store are."""
+
+    data: Path | None
+    weights: Path | None
+    store: Store
+
+
+@dataclass(frozen=True)
+class EncoderState:
+    """One encoder of the suite, and its weights."""
+
+    label: str
+    info: EncoderInfo
+    weights: ResolvedWeights
+    precision: str
+    backend: str
+    problem: str
+    """Empty when everything is here, else what is missing and how to get it."""
+
+
+@dataclass(frozen=True)
+class DatasetState:
+    """One dataset of the suite, and its table."""
+
+    name: str
+    info: DatasetInfo
+    loaded: LoadedDataset | None
+    problem: str
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Everything a plan needs to know."""
+
+    encoders: tuple[EncoderState, ...]
+    datasets: Mapping[str, DatasetState]
+    tasks: Mapping[str, Task]
+    """Full name -> task, in suite order."""
+    metrics: Mapping[str, str]
+    """Full name -> declared primary metric."""
+
+    def task(self, name: str) -> Task:
+        """A task of one of the surveyed datasets, whether or not the suite lists it."""
+        if name in self.tasks:
+            return self.tasks[name]
+        dataset, _, task = name.rpartition("/")
+        return self.datasets[dataset].info.task(task)
+
+    def metric(self, name: str) -> str:
+        """The declared primary metric of a task, or the default of its kind."""
+        return self.metrics.get(name) or self.task(name).metric
+
+
+def survey(
+    file: SuiteFile,
+    registry: Registry,
+    roots: Roots,
+    *,
+    demo: bool = False,
+    simulate: bool = True,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> Survey:
+    """Look at every input of a suite. With `simulate`, simulated datasets that are not there yet are written."""
+    tasks, metrics = _tasks(file, registry)
+    names = dict.fromkeys(t.rpartition("/")[0] for t in tasks)
+    for i, name in enumerate(file.suite.datasets):
+        if name not in names:
+            raise file.error(
+                f"The dataset {name!r} has settings but no task uses it.",
+                ("datasets", name),
+                f"remove its settings or add one of its tasks (dataset {i + 1} of the list)",
+            )
+    datasets = {n: _dataset(file, registry.dataset(n), n, roots, demo, simulate, progress) for n in names}
+    encoders = tuple(
+        _encoder(file, registry, i, use, roots, demo) for i, use in enumerate(file.suite.encoders)
+    )
+    return Survey(encoders, datasets, tasks, metrics)
+
+
+def _tasks(file: SuiteFile, registry: Registry) -> tuple[dict[str, Task], dict[str, str]]:
+    tasks: dict[str, Task] = {}
+    metrics: dict[str, str] = {}
+    for i, use in enumerate(file.suite.tasks):
+        try:
+            _, task = registry.task(use.task)
+        except PluginError as error:
+            wrapped = file.error(error.what, ("tasks", i), error.fix)
+            raise type(wrapped)(
+                wrapped.what, where=wrapped.where, fix=wrapped.fix, details=error.details
+            ) from error
+        metric = use.metric or task.metric
+        if metric not in METRICS[task.kind]:
+            raise file.error(
+                f"The metric {metric!r} does not fit the {task.kind} task {use.task}.",
+                ("tasks", i, "metric"),
+                f"use one of: {', '.join(METRICS[task.kind])}",
+            )
+        tasks[use.task] = task
+        metrics[use.task] = metric
+    return tasks, metrics
+
+
+def _dataset(
+    file: SuiteFile,
+    info: DatasetInfo,
+    name: str,
+    roots: Roots,
+    demo: bool,
+    simulate: bool,
+    progress: Callable[[int, int, str], None] | None,
+) -> DatasetState:
+    use = file.suite.datasets.get(name, DatasetUse())
+    _check_options(file, info, name, use)
+    try:
+        split = SplitSpec.parse(use.split if use.split is not None else info.default_split)
+    except (BenchError, ValueError) as error:
+        raise file.error(str(error), ("datasets", name, "split")) from error
+    root = roots.data
+    if use.simulated is not None:
+        root = simulated_root(info, roots.store, use.simulated.images, use.simulated.seed, make=simulate)
+    elif demo and (root is None or not (root / name).exists()):
+        root = simulated_root(info, roots.store, DEMO_IMAGES, 0, make=simulate)
+    if root is None:
+        problem = (
+            f"{info.title} is not here: no data root is given. Put it at <data root>/{name}/ and say "
+            f"--data-root or BENCHBENCH_DATA; how to get it: bench data how-to {name}; or watch a simulation "
+            "with --demo."
+        )
+        return DatasetState(name, info, None, problem)
+    try:
+        loaded = load_dataset(
+            info, root, options=use.options, split=split, store=roots.store, progress=progress
+        )
+    except BenchError as error:
+        return DatasetState(name, info, None, error.block())
+    return DatasetState(name, info, loaded, "")
+
+
+def _check_options(file: SuiteFile, info: DatasetInfo, name: str, use: DatasetUse) -> None:
+    known = {o.name: o for o in info.options}
+    for key, value in use.options.items():
+        if key not in known:
+            raise file.error(
+                f"Dataset {name!r} has no option {key!r}.",
+                ("datasets", name, "options", key),
+                f"known options: {', '.join(known) or 'none'}",
+            )
+        if known[key].choices and value not in known[key].choices:
+            raise file.error(
+                f"The option {key!r} of {name!r} cannot be {value!r}.",
+                ("datasets", name, "options", key),
+                f"use one of: {', '.join(known[key].choices)}",
+            )
+
+
+def simulated_root(info: DatasetInfo, store: Store, images: int, seed: int, *, make: bool) -> Path:
+    """Data root with a simulated copy of a dataset, made in one rename on first use."""
+    import os
+    import shutil
+    import tempfile
+
+    root = store.root / "simulated" / f"{info.name}-v{info.version}-n{images}-s{seed}"
+    if (root / info.name).exists() or not make:
+        return root
+    if info.simulate is None:
+        raise PluginError(f"Dataset {info.name!r} cannot be simulated.", fix=f"bench data how-to {info.name}")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=root.parent, prefix=".making-"))
+    try:
+        (temporary / info.name).mkdir()
+        info.simulate(temporary / info.name, images, seed)
+        try:
+            os.rename(temporary, root)
+        except OSError:
+            if not (root / info.name).exists():  # otherwise another process was faster
+                raise
+            shutil.rmtree(temporary)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return root
+
+
+def _encoder(
+    file: SuiteFile, registry: Registry, index: int, use: EncoderUse, roots: Roots, demo: bool
+) -> EncoderState:
+    try:
+        info = registry.encoder(use.name)
+    except PluginError as error:
+        wrapped = file.error(error.what, ("encoders", index), error.fix)
+        raise type(wrapped)(
+            wrapped.what, where=wrapped.where, fix=wrapped.fix, details=error.details
+        ) from error
+    changes = {k: v for k, v in (("crop", use.crop), ("decode", use.decode)) if v is not None}
+    if changes:
+        info = dataclasses.replace(info, preprocess=dataclasses.replace(info.preprocess, **changes))
+    explicit = Path(use.weights).expanduser() if use.weights else None
+    label = encoder_label(use)
+    problem = ""
+    try:
+        weights = resolve(info, roots.weights, roots.store, explicit)
+    except BenchError as error:
+        weights = ResolvedWeights(None, "", "missing")
+        problem = error.block()
+    if weights.status == "missing" and not problem:
+        problem = how_to(info, roots.weights)
+    if weights.status == "missing" and demo:
+        weights, problem = ResolvedWeights(None, "untrained", "untrained"), ""
+    return EncoderState(label, info, weights, use.precision, use.backend, problem)
+
+
+def encoder_label(use: EncoderUse) -> str:
+    """Name in tables: the encoder's name plus whatever differs from its default use."""
+    extras = [
+        use.precision if use.precision != "fp32" else "",
+        use.crop or "",
+        use.decode if use.decode == "fast" else "",
+        use.backend if use.backend != "torch" else "",
+        Path(use.weights).name if use.weights else "",
+    ]
+    return " ".join([use.name, *(f"+{e}" for e in extras if e)])
+
+
+def encoder_identity(state: EncoderState) -> dict[str, Any]:
+    """Everything about an encoder that can change its embeddings."""
+    return {
+        "name": state.info.name,
+        "variant": state.info.variant,
+        "version": state.info.version,
+        "weights": state.weights.sha256,
+        "preprocess": dataclasses.asdict(state.info.preprocess),
+        "pooling": state.info.pooling,
+        "precision": state.precision,
+        "backend": state.backend,
+    }
