@@ -58,7 +58,7 @@ def parse_yaml(text: str, path: Path) -> YamlFile:
     """Parse YAML text; `path` is used in messages."""
     loader = yaml.SafeLoader(text)
     try:
-        _refuse_aliases(text, path)
+        _refuse_what_is_not_plain(text, path)
         node = loader.get_single_node()
         if node is None:
             raise SuiteError("The file is empty.", where=str(path))
@@ -77,7 +77,7 @@ def parse_yaml(text: str, path: Path) -> YamlFile:
     return YamlFile(path, text, value, lines)
 
 
-def _refuse_aliases(text: str, path: Path) -> None:
+def _refuse_what_is_not_plain(text: str, path: Path) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.AliasEvent):
@@ -85,6 +85,12 @@ def _refuse_aliases(text: str, path: Path) -> None:
                 "YAML aliases (*name) are not read here.",
                 where=f"{path}:{event.start_mark.line + 1}",
                 fix="write the value out",
+            )
+        if getattr(event, "tag", None):
+            raise SuiteError(
+                f"YAML tags such as {event.tag} are not read here.",
+                where=f"{path}:{event.start_mark.line + 1}",
+                fix="write plain values",
             )
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
