@@ -1,0 +1,60 @@
+"""What every protocol's training step returns, and what turns it into a cell's output."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from benchbench.api import CellOutput, Predictions, Task
+from benchbench.context import CellContext, Part
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A trained classifier, ready to score images that it has never seen."""
+
+    score: Callable[[Part], np.ndarray]
+    """Part of n images -> (n, K) probabilities in the class order of the task it was trained on; K = 1 (the
+    positive class) for binary tasks."""
+    validation_ids: tuple[str, ...] = ()
+    validation_scores: np.ndarray | None = None
+    """(m, K) scores on validation images, or out-of-fold scores on training images."""
+    details: Mapping[str, float | int | str] = field(default_factory=dict)
+    timings: Mapping[str, float] = field(default_factory=dict)
+
+
+class Stopwatch:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Add the time spent inside to `stage`."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+
+
+def width(task: Task) -> int:
+    """Number of score columns of a task."""
+    return 1 if task.kind == "binary" else len(task.classes)
+
+
+def in_domain_output(context: CellContext, learned: Learned) -> CellOutput:
+    """Score the test split of the cell's own task: the last step of a cell."""
+    clock = Stopwatch()
+    test = context.open_test(context.task_name)
+    with clock("predict"):
+        scores = learned.score(test)
+    predictions = Predictions(test.image_ids, scores, learned.validation_ids, learned.validation_scores)
+    return CellOutput({context.task_name: predictions}, learned.details, {**learned.timings, **clock.seconds})
