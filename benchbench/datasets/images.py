@@ -1,0 +1,97 @@
+"""Is every image file readable? Asked once per content, before anything is computed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from ..store import Store, atomic_write
+
+Progress = Callable[[int, int, str], None]
+MAX_PIXELS = 150_000_000
+"""Larger images are refused: no fundus camera or OCT makes them, but a decompression bomb does."""
+MIN_SIDE = 8
+_CHECK_VERSION = 1
+_SAVE_EVERY = 2000
+
+
+def check_image(path: Path) -> str:
+    """What is wrong with an image file, or an empty string. Reads the whole file."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        if path.stat().st_size == 0:
+            return "is empty (0 bytes)"
+        with Image.open(path) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                return f"claims {width} x {height} pixels, more than the limit of {MAX_PIXELS:,}"
+            if min(width, height) < MIN_SIDE:
+                return f"is only {width} x {height} pixels"
+            if image.format == "PNG":
+                image.verify()  # checksums of all chunks, without inflating them
+            else:
+                if image.format == "JPEG":
+                    image.draft("RGB", (width // 8 or 1, height // 8 or 1))  # reads all, transforms little
+                image.load()
+    except UnidentifiedImageError:
+        return "is not an image that can be opened"
+    except Image.DecompressionBombError:
+        return f"claims more pixels than the limit of {MAX_PIXELS:,}"
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        text = str(error).removesuffix(".") or type(error).__name__
+        return f"cannot be read: {text}"
+    return ""
+
+
+def check_images(
+    paths: Sequence[Path], sha256: Sequence[str], store: Store, progress: Progress | None = None
+) -> dict[Path, str]:
+    """Faults of image files, by path. Good files are remembered by content and not read again."""
+    memory = _Memory(store.root / "checked_images.json")
+    todo = [(p, h) for p, h in zip(paths, sha256, strict=True) if h not in memory.good]
+    faults: dict[Path, str] = {}
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for done, ((path, digest), fault) in enumerate(
+            zip(todo, pool.map(lambda t: check_image(t[0]), todo), strict=True), 1
+        ):
+            if fault:
+                faults[path] = fault
+            else:
+                memory.good.add(digest)
+            if done % _SAVE_EVERY == 0:
+                memory.save()
+            if progress:
+                progress(done, len(todo), "checking images")
+    if todo:
+        memory.save()
+    return faults
+
+
+class _Memory:
+    """sha256 of the files that were found readable; one file per store."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.good: set[str] = set(_read(path))
+
+    def save(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self.path}.lock"):
+            self.good |= set(_read(self.path))
+            content: dict[str, Any] = {"version": _CHECK_VERSION, "good": sorted(self.good)}
+            atomic_write(self.path, json.dumps(content, indent=0).encode())
+
+
+def _read(path: Path) -> Iterable[str]:
+    try:
+        content = json.loads(path.read_bytes())
+        return content["good"] if content["version"] == _CHECK_VERSION else ()
+    except (OSError, ValueError, KeyError, TypeError):
+        return ()

@@ -1,0 +1,258 @@
+"""From a folder to a `LoadedDataset`: find, read, validate, hash, check, group, split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..api import DatasetInfo, Task
+from ..errors import DataError, SuiteError, did_you_mean
+from ..hashing import HashCache
+from ..splits import PARTS, SplitSpec, make_split, split_fingerprint
+from ..store import Store
+from .images import Progress
+from .images import check_images as find_faults
+from .model import SIMULATED_MARKER, LoadedDataset
+from .reading import Problems
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+COLUMNS = ("image_id", "path", "patient_id", "eye", "split")
+_HASH_CHUNK = 500
+
+
+def find_root(info: DatasetInfo, data_root: Path) -> Path:
+    """The folder of a dataset: ``data_root/<name>``, or an alias of the name.
+
+    Raises:
+        DataError: it is not there; says so when `data_root` is one folder too high or too low.
+    """
+    for name in (info.name, *info.aliases):
+        if (data_root / name).is_dir():
+            return data_root / name
+    fix = f"bench data how-to {info.name}"
+    if data_root.name in (info.name, *info.aliases) and data_root.is_dir():
+        fix = f"the data root is one folder too low: use --data-root {data_root.parent}"
+    elif data_root.is_dir():
+        inside = sorted(p for p in data_root.glob(f"*/{info.name}") if p.is_dir())
+        if inside:
+            fix = f"the data root is one folder too high: use --data-root {inside[0].parent}"
+    raise DataError(f"{info.title} is not there.", where=str(data_root / info.name), fix=fix)
+
+
+def resolve_options(info: DatasetInfo, options: Mapping[str, str]) -> dict[str, str]:
+    """Every option of the dataset with its value; raises `SuiteError` on an unknown name or choice."""
+    known = {o.name: o for o in info.options}
+    for name, value in options.items():
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise SuiteError(
+                f"Dataset {info.name!r} has no option {name!r}{'; ' + hint if hint else '.'}",
+                fix=f"options: {', '.join(known) or 'none'}",
+            )
+        if str(value) not in known[name].choices:
+            raise SuiteError(
+                f"Option {name!r} of {info.name!r} cannot be {value!r}.",
+                fix=f"choose one of: {', '.join(known[name].choices)}",
+            )
+    return {name: str(options.get(name, o.default)) for name, o in known.items()}
+
+
+def load_dataset(
+    info: DatasetInfo,
+    data_root: Path,
+    *,
+    options: Mapping[str, str] | None = None,
+    split: SplitSpec | None = None,
+    store: Store | None = None,
+    check_images: bool = True,
+    progress: Progress | None = None,
+) -> LoadedDataset:
+    """Read, check, group and split the dataset below ``data_root/<name>``.
+
+    File hashes and image checks are remembered in `store`. Without `split` the dataset's default is used.
+
+    Raises:
+        DataError: every fault of the table or of the image files, together and by name.
+        SuiteError: an option that does not exist.
+    """
+    store = store or Store()
+    split = split or SplitSpec.parse(info.default_split)
+    root = find_root(info, data_root.expanduser())
+    chosen = resolve_options(info, options or {})
+    frame = _checked(info, info.load(root, chosen), root)
+    frame["sha256"] = _hash_files(info, frame, store, progress)
+    if check_images:
+        _check_files(info, frame, root, store, progress)
+    frame["group"] = group_images(frame, info.cluster)
+    frame["official_split"] = frame["split"]
+    image_ids, groups = list(frame["image_id"]), list(frame["group"])
+    classes = balanced_classes(info.tasks[0], frame)
+    frame["split"] = make_split(split, image_ids, list(frame["split"]), classes, groups, info.name)
+    return LoadedDataset(
+        info=info,
+        root=root,
+        frame=frame,
+        options=chosen,
+        split=split,
+        simulated=(root / SIMULATED_MARKER).is_file(),
+        split_fingerprint=split_fingerprint(image_ids, list(frame["split"])),
+        image_fingerprint=_digest(f"{i}\t{h}\n" for i, h in zip(image_ids, frame["sha256"], strict=True)),
+        notes=_notes(info, frame, split),
+    )
+
+
+def _checked(info: DatasetInfo, frame: pd.DataFrame, root: Path) -> pd.DataFrame:
+    """The plugin's table if it keeps the contract, on a fresh index."""
+    lacking = [c for c in (*COLUMNS, *label_columns(info.tasks)) if c not in frame.columns]
+    if lacking:
+        raise DataError(
+            f"{info.name}: the plugin's table lacks the column(s) {', '.join(lacking)}.",
+            where=str(root),
+            fix=f"report it to the plugin's author, or run: bench check {info.name}",
+        )
+    if frame.empty:
+        raise DataError(
+            f"{info.name}: no image was found.", where=str(root), fix=f"bench data how-to {info.name}"
+        )
+    frame = frame.reset_index(drop=True).copy()
+    problems = Problems(info.name)
+    ids = frame["image_id"].astype(str)
+    for repeated in ids[ids.duplicated()].unique():
+        problems.add(f"{repeated}: this image id occurs more than once")
+    for path, image_id in zip(frame["path"], ids, strict=True):
+        if not Path(path).is_file():
+            problems.add(f"{image_id}: the image file is missing: {path}")
+    for column, allowed in (("split", ("", *PARTS)), ("eye", ("", "OD", "OS"))):
+        for image_id, value in zip(ids, frame[column], strict=True):
+            if value not in allowed:
+                problems.add(
+                    f"{image_id}: {column} is {value!r}, which is none of {', '.join(filter(None, allowed))}"
+                )
+    for column, size in label_columns(info.tasks).items():
+        _check_codes(frame, column, size, problems)
+    problems.stop(where=str(root))
+    return frame
+
+
+def label_columns(tasks: Sequence[Task]) -> dict[str, int]:
+    """Label columns of a dataset, each with the number of codes it may hold (0: not bounded by its tasks)."""
+    sizes: dict[str, int] = {}
+    for task in tasks:
+        if task.kind == "multilabel":
+            sizes |= dict.fromkeys(task.columns, 2)
+        elif task.positive is None:
+            sizes[task.column] = max(sizes.get(task.column, 0), len(task.classes))
+        else:
+            sizes.setdefault(task.column, 0)
+    return sizes
+
+
+def _check_codes(frame: pd.DataFrame, column: str, size: int, problems: Problems) -> None:
+    import numpy as np
+
+    values = frame[column].to_numpy(dtype=np.float64)
+    bad = ~np.isnan(values) & (
+        (values < 0) | (values != np.floor(values)) | ((values >= size) if size else False)
+    )
+    for i in np.flatnonzero(bad):
+        limit = f"0 to {size - 1}" if size else "a whole number from 0"
+        problems.add(f"{frame['image_id'][i]}: {column} is {values[i]:g}, outside the scheme ({limit})")
+
+
+def _hash_files(info: DatasetInfo, frame: pd.DataFrame, store: Store, progress: Progress | None) -> list[str]:
+    cache = HashCache(store)
+    paths = [Path(p) for p in frame["path"]]
+    hashes: list[str] = []
+    for start in range(0, len(paths), _HASH_CHUNK):
+        try:
+            hashes += cache.sha256_many(paths[start : start + _HASH_CHUNK])
+        except OSError as error:
+            raise DataError(
+                f"{info.name}: an image file cannot be read: {error.strerror}.", where=str(error.filename)
+            ) from error
+        if progress:
+            progress(len(hashes), len(paths), "hashing images")
+    return hashes
+
+
+def _check_files(
+    info: DatasetInfo, frame: pd.DataFrame, root: Path, store: Store, progress: Progress | None
+) -> None:
+    faults = find_faults([Path(p) for p in frame["path"]], list(frame["sha256"]), store, progress)
+    problems = Problems(info.name)
+    for path, fault in faults.items():
+        problems.add(f"{_below(path, root)} {fault}")
+    problems.stop(
+        f"{info.name}: {len(faults)} image file(s) cannot be used.",
+        fix="download these files again; the download may have been cut short",
+        where=str(root),
+    )
+
+
+def _below(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def group_images(frame: pd.DataFrame, cluster: str | None) -> list[str]:
+    """Group of each image: patients joined with identical files, so that neither can straddle a split.
+
+    A group carries the smallest patient id in it, or the smallest image id where there are no patients.
+    """
+    parent = list(range(len(frame)))
+
+    def find(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    patients = list(frame[cluster].astype(str)) if cluster else [""] * len(frame)
+    first: dict[tuple[str, str], int] = {}
+    for i, (patient, digest) in enumerate(zip(patients, frame["sha256"], strict=True)):
+        for key in [("sha256", digest), *([("patient", patient)] if patient else [])]:
+            other = find(first.setdefault(key, i))
+            parent[find(i)] = other
+    names: dict[int, str] = {}
+    for i, (patient, image_id) in enumerate(zip(patients, frame["image_id"], strict=True)):
+        head, name = find(i), patient or (f"image:{image_id}" if cluster else image_id)
+        names[head] = min(names.get(head, name), name)
+    return [names[find(i)] for i in range(len(frame))]
+
+
+def balanced_classes(task: Task, frame: pd.DataFrame) -> np.ndarray:
+    """(n, C) of 0 and 1: what a stratified split balances, from the dataset's first task."""
+    import numpy as np
+
+    labels = task.labels(frame)
+    if labels.ndim == 2:
+        return np.nan_to_num(labels)
+    return (labels[:, None] == np.arange(len(task.classes))[None, :]).astype(np.float64)
+
+
+def _notes(info: DatasetInfo, frame: pd.DataFrame, split: SplitSpec) -> tuple[str, ...]:
+    notes = []
+    unused = int((frame["split"] == "").sum())
+    if unused:
+        notes.append(f"{unused} images are in no part of the split {split}")
+    repeated = frame[frame.duplicated("sha256", keep=False)]
+    if len(repeated):
+        notes.append(f"{repeated['sha256'].nunique()} sets of identical files ({len(repeated)} images)")
+    for part in ("train", "test"):
+        if not (frame["split"] == part).any():
+            raise DataError(
+                f"{info.name}: the split {split} leaves the {part} part empty ({len(frame)} images in all).",
+                fix=f"choose other ratios or another split, or check the files with: bench data verify {info.name}",
+            )
+    return tuple(notes)
+
+
+def _digest(lines: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line.encode())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,159 @@
+"""A dataset as it is used: its table, its split, its fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..api import DatasetInfo, Task
+from ..context import Part
+from ..errors import DataError
+from ..splits import PARTS, SplitSpec, split_text
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+SIMULATED_MARKER = "SIMULATED.txt"
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedDataset:
+    """A dataset that was read, checked and split.
+
+    `frame` has the contract's columns, in the order the plugin gave, plus ``sha256`` and ``group`` (patient, where
+    there is one, joined with files of identical bytes); ``split`` holds the split that `split` asked for, and
+    ``official_split`` the one that came with the data.
+    """
+
+    info: DatasetInfo
+    root: Path
+    frame: pd.DataFrame
+    options: Mapping[str, str]
+    split: SplitSpec
+    simulated: bool
+    split_fingerprint: str
+    image_fingerprint: str
+    notes: tuple[str, ...] = ()
+    """What a reader of the results should know: duplicates, conflicts, images without label."""
+
+    @property
+    def name(self) -> str:
+        """Name of the dataset."""
+        return self.info.name
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @cached_property
+    def paths(self) -> tuple[Path, ...]:
+        """Image files, in table order."""
+        return tuple(Path(p) for p in self.frame["path"])
+
+    @cached_property
+    def sha256(self) -> tuple[str, ...]:
+        """sha256 of each image file, in table order."""
+        return tuple(self.frame["sha256"])
+
+    @cached_property
+    def image_ids(self) -> tuple[str, ...]:
+        """Identifier of each image, in table order."""
+        return tuple(self.frame["image_id"])
+
+    @property
+    def patients(self) -> int | None:
+        """How many patients there are, or None without identifiers."""
+        if self.info.cluster is None or self.info.cluster not in self.frame:
+            return None
+        return int(self.frame[self.info.cluster].nunique())
+
+    @property
+    def split_text(self) -> str:
+        """The split as text, one image a line; `split_fingerprint` is its hash."""
+        return split_text(list(self.frame["image_id"]), list(self.frame["split"]))
+
+    def labels(self, task: Task | str) -> np.ndarray:
+        """Labels of every row: (n,) float64, or (n, L) for multilabel; NaN where not labelled."""
+        return self._task(task).labels(self.frame)
+
+    def label_fingerprint(self, task: Task | str) -> str:
+        """32 hex digits over classes and the label of every image."""
+        import numpy as np
+
+        found = self._task(task)
+        labels = np.atleast_2d(self.labels(found).T).T
+        digest = hashlib.sha256(repr((found.kind, found.classes)).encode())
+        for image_id, row in zip(self.image_ids, labels, strict=True):
+            digest.update(f"{image_id}\t{' '.join(format(v, 'g') for v in row)}\n".encode())
+        return digest.hexdigest()[:32]
+
+    def part(self, task: Task | str, split: str) -> Part:
+        """The labelled images of `split` ("train", "val", "test", or "all" for every labelled image)."""
+        import numpy as np
+
+        labels = self.labels(task)
+        labelled = ~np.isnan(labels) if labels.ndim == 1 else ~np.isnan(labels).all(axis=1)
+        wanted = labelled if split == "all" else labelled & (self.frame["split"] == split).to_numpy()
+        rows = np.flatnonzero(wanted)
+        groups = self.frame["group"].to_numpy()
+        ids = self.image_ids
+        return Part(
+            self.name,
+            split,
+            tuple(ids[i] for i in rows),
+            tuple(str(groups[i]) for i in rows),
+            labels[rows],
+            rows,
+        )
+
+    def counts(self, task: Task | str) -> dict[str, dict[str, int]]:
+        """split -> class name -> labelled images (for multilabel: images that carry the label)."""
+        import numpy as np
+
+        found = self._task(task)
+        result = {}
+        for split in PARTS:
+            labels = self.part(found, split).labels
+            assert labels is not None
+            if found.kind == "multilabel":
+                numbers = [int(np.nansum(labels[:, i] == 1)) for i in range(len(found.classes))]
+            else:
+                numbers = [int((labels == i).sum()) for i in range(len(found.classes))]
+            result[split] = dict(zip(found.classes, numbers, strict=True))
+        return result
+
+    def check_task(self, task: Task | str) -> tuple[str, ...]:
+        """Notes on classes that are missing from a part of the split.
+
+        Raises:
+            DataError: no labelled image to train on or to test on, or a binary task with one class only.
+        """
+        found = self._task(task)
+        full, counts, notes = f"{self.name}/{found.name}", self.counts(found), []
+        for split, use in (("train", "train on"), ("test", "test on")):
+            absent = [c for c, n in counts[split].items() if n == 0]
+            if len(self.part(found, split)) == 0:
+                raise self._split_error(f"{full}: the {split} split has no labelled image to {use}.")
+            if found.kind == "binary" and absent:
+                raise self._split_error(f"{full}: the {split} split has no image of class {absent[0]!r}.")
+            if absent:
+                notes.append(
+                    f"{full}: no {split} image of {', '.join(absent)}; these classes cannot be judged"
+                )
+        return tuple(notes)
+
+    def _split_error(self, what: str) -> DataError:
+        sizes = ", ".join(f"{p} {int((self.frame['split'] == p).sum())}" for p in PARTS)
+        return DataError(
+            what,
+            where=f"{self.root}, split {self.split} ({sizes})",
+            fix=f"choose another split or seed in the suite (datasets: {self.name}: split: ...), "
+            f"or check the files with: bench data verify {self.name}",
+        )
+
+    def _task(self, task: Task | str) -> Task:
+        return self.info.task(task) if isinstance(task, str) else task

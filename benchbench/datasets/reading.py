@@ -1,0 +1,204 @@
+"""Reading dataset folders as they are really distributed; for every dataset plugin, first-party or not.
+
+The problems are collected and reported together: a person who must mend a folder wants the whole list.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from ..errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
+LISTED = 20  # problems printed in full; the rest is counted
+
+
+class Problems:
+    """Faults found while a folder is read; `stop` raises them all in one error."""
+
+    def __init__(self, dataset: str) -> None:
+        self.dataset = dataset
+        self.lines: list[str] = []
+
+    def add(self, line: str) -> None:
+        """Note one fault."""
+        self.lines.append(line)
+
+    def stop(self, what: str = "", fix: str = "", where: str = "") -> None:
+        """Raise `DataError` if anything was noted."""
+        if self.lines:
+            more = len(self.lines) - LISTED
+            shown = [*self.lines[:LISTED], *([f"... and {more} more"] if more > 0 else [])]
+            raise DataError(
+                what or f"{self.dataset}: {len(self.lines)} problem(s) in the files.",
+                where=where,
+                details=shown,
+                fix=fix
+                or f"compare the folder with the layout that `bench data how-to {self.dataset}` shows",
+            )
+
+
+def find_base(root: Path, wanted: Sequence[str], dataset: str) -> Path:
+    """The folder at or below `root` that holds every path in `wanted` (``a|b`` means one of them).
+
+    Archives unpack into wrapper folders of many spellings, sometimes two deep, so the folder itself and the
+    folders up to two levels below are tried. Names compare without regard to case and ``%20``.
+    """
+    candidates = [root, *_folders(root), *(g for f in _folders(root) for g in _folders(f))]
+    for base in candidates:
+        if all(any(find_entry(base, p) for p in alternatives.split("|")) for alternatives in wanted):
+            return base
+    best = max(candidates, key=lambda b: _how_many(b, wanted))
+    missing = [a for a in wanted if not any(find_entry(best, p) for p in a.split("|"))]
+    raise DataError(
+        f"{dataset}: the folder does not hold what it should.",
+        where=str(best),
+        details=[f"not found: {m.replace('|', ' or ')}" for m in missing],
+        fix=f"`bench data how-to {dataset}` shows the layout and how to get the files; a download may be unfinished",
+    )
+
+
+def _how_many(base: Path, wanted: Sequence[str]) -> int:
+    return sum(any(find_entry(base, p) for p in alternatives.split("|")) for alternatives in wanted)
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__MACOSX")))
+
+
+def find_entry(base: Path, relative: str) -> Path | None:
+    """`base/relative` whatever the spelling of upper and lower case, ``%20`` and blanks at the ends; else None."""
+    current = base
+    for piece in PurePosixPath(relative).parts:
+        exact = current / piece
+        if exact.exists():
+            current = exact
+            continue
+        if not current.is_dir():
+            return None
+        wanted = _plain(piece)
+        found = sorted(p for p in current.iterdir() if _plain(p.name) == wanted)
+        if not found:
+            return None
+        current = found[0]
+    return current
+
+
+def _plain(name: str) -> str:
+    return unquote(name).strip().casefold()
+
+
+def image_files(folder: Path) -> dict[str, Path]:
+    """Image files directly in `folder`, by lower-case stem; only the last suffix is taken off (``x..JPG``: ``x.``)."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
+            found.setdefault(path.stem.casefold(), path)
+    return found
+
+
+def find_image(files: Mapping[str, Path], name: str) -> Path | None:
+    """The file that a label table means by `name`: with or without suffix, in any case."""
+    path = PurePosixPath(name.strip())
+    if path.suffix.lower() in IMAGE_SUFFIXES and path.stem.casefold() in files:
+        return files[path.stem.casefold()]
+    return files.get(path.name.casefold())
+
+
+def read_table(
+    path: Path, required: Iterable[str] = (), dataset: str = "", separator: str = ""
+) -> pd.DataFrame:
+    """A label file as text cells: BOM, CRLF and ``;`` are understood, names are stripped, empty columns dropped.
+
+    Raises:
+        DataError: the file is missing, is not a table, or lacks one of the `required` columns.
+    """
+    import pandas as pd
+
+    if not path.is_file():
+        raise DataError(
+            f"{dataset}: the label file is missing.",
+            where=str(path),
+            fix=f"`bench data how-to {dataset}` says where it comes from; labels are never guessed",
+        )
+    raw = path.read_bytes()
+    text = _decode(raw)
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator or _separator(text)))
+    rows = [r for r in rows if any(cell.strip() for cell in r)]
+    if not rows:
+        raise DataError(f"{dataset}: the label file is empty.", where=str(path), fix="download it again")
+    header = [h.strip() for h in rows[0]]
+    keep = [i for i, h in enumerate(header) if h and not h.startswith("Unnamed:")]
+    cells = [[r[i].strip() if i < len(r) else "" for i in keep] for r in rows[1:]]
+    frame = pd.DataFrame(cells, columns=[header[i] for i in keep], dtype=object)
+    lacking = [c for c in required if c not in frame.columns]
+    if lacking:
+        raise DataError(
+            f"{dataset}: the label file lacks the column(s) {', '.join(lacking)}.",
+            where=str(path),
+            details=[f"it has: {', '.join(frame.columns)}"],
+            fix=f"compare it with `bench data how-to {dataset}`",
+        )
+    return frame
+
+
+def _decode(raw: bytes) -> str:
+    for encoding in ("utf-8-sig", "utf-16") if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ("utf-8-sig",):
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("cp1252", errors="replace")
+
+
+def _separator(text: str) -> str:
+    first = text.lstrip().split("\n", 1)[0]
+    return max(",;\t", key=first.count)
+
+
+def code(cell: str, allowed: Mapping[str, int] | int, problems: Problems, where: str) -> float:
+    """A class code from a cell: a number below `allowed`, or a word of the mapping; empty is NaN.
+
+    Anything else is a problem and never a class.
+    """
+    text = str(cell).strip()
+    if text.casefold() in ("", "nan", "na", "n/a", "none"):
+        return float("nan")
+    if not isinstance(allowed, int):
+        for word, value in allowed.items():
+            if word.casefold() == text.casefold():
+                return float(value)
+        problems.add(f"{where}: {text!r} is none of {', '.join(allowed)}")
+        return float("nan")
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if value != int(value) or not 0 <= value < allowed:
+        problems.add(f"{where}: {text!r} is not a whole number from 0 to {allowed - 1}")
+        return float("nan")
+    return value
+
+
+def table(records: Sequence[Mapping[str, object]], labels: Sequence[str]) -> pd.DataFrame:
+    """Records to the contract's table, with the columns that a plugin left out filled in."""
+    import pandas as pd
+
+    frame = pd.DataFrame.from_records([dict(r) for r in records])
+    for column in ("image_id", "path", "patient_id", "eye", "split"):
+        if column not in frame.columns:
+            frame[column] = ""
+        frame[column] = frame[column].astype(str).astype(object)
+    for column in labels:
+        if column not in frame.columns:
+            frame[column] = float("nan")
+        frame[column] = frame[column].astype("float64")
+    return frame
