@@ -1,0 +1,337 @@
+"""The one door for the analysis: k systems, one task, one metric, patients -> estimates and comparisons."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from benchbench.statistics import agreement, auroc, bootstrap, macro
+from benchbench.statistics.comparison import (
+    Counts,
+    ExcludedClass,
+    Measured,
+    PairedComparison,
+    by_precedence,
+    compare_pair,
+)
+from benchbench.statistics.contrasts import ChiSquareTest, omnibus_test
+from benchbench.statistics.inputs import FloatArray, StatisticsError, binary_labels, clusters_of, score_rows
+from benchbench.statistics.intervals import (
+    check_confidence,
+    logit_interval,
+    rule_of_three_bound,
+    smallest_detectable_difference,
+    wald_interval,
+)
+from benchbench.statistics.verdicts import Verdict
+
+#: Metrics with an influence formula, and the metric that is compared by bootstrap.
+METRICS = (
+    "auroc",
+    "macro_auroc",
+    "multilabel_macro_auroc",
+    "quadratic_kappa",
+    "linear_kappa",
+    "unweighted_kappa",
+    "accuracy",
+    "balanced_accuracy",
+    "average_precision",
+)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One system's metric.
+
+    Attributes:
+        metric: Its name.
+        value: None where it is undefined.
+        ci_low, ci_high: None where no interval applies; for a perfect AUC a one-sided exact-type bound.
+        se: Standard error on the plain scale; None where it does not apply.
+        method: How the interval was made.
+        verdict: "ok", or why a number is missing or must be read with care.
+        confidence: Coverage.
+        n: Cases.
+        n_clusters: Patients.
+        excluded: Classes left out of a macro average.
+    """
+
+    metric: str
+    value: float | None
+    ci_low: float | None
+    ci_high: float | None
+    se: float | None
+    method: str
+    verdict: Verdict
+    confidence: float
+    n: int
+    n_clusters: int
+    excluded: tuple[ExcludedClass, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """k systems on one task by one metric.
+
+    Attributes:
+        metric: Its name.
+        estimates: One per system, in the order handed in.
+        covariance: Joint covariance of the estimates, shape (k, k); NaN where unknown.
+        pairs: The comparisons asked for; p-values are not corrected, since the family spans tasks (see `holm`).
+        omnibus: Test that all systems are equal; None where it does not apply.
+        method: Name of the paired test.
+        n: Cases.
+        n_clusters: Patients.
+        excluded: Classes left out of a macro average.
+    """
+
+    metric: str
+    estimates: tuple[Estimate, ...]
+    covariance: FloatArray
+    pairs: tuple[PairedComparison, ...]
+    omnibus: ChiSquareTest | None
+    method: str
+    n: int
+    n_clusters: int
+    excluded: tuple[ExcludedClass, ...] = ()
+
+
+def estimate(
+    metric: str,
+    y_true: ArrayLike,
+    scores: ArrayLike,
+    groups: ArrayLike | None = None,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Estimate:
+    """One system's metric with its confidence interval.
+
+    Args:
+        metric: One of `METRICS`.
+        y_true: Labels 0 and 1, or class numbers, shape (n,); 0, 1 and NaN, shape (n, L), for the multi-label metric.
+        scores: Shape (n,) for binary metrics; (n, C) class scores, or (n,) predicted classes for kappas and
+            accuracies.
+        groups: Patient of each case, shape (n,).
+        confidence: Coverage.
+        seed: Of the bootstrap, for average precision.
+    """
+    array = np.asarray(scores)
+    return compare(metric, y_true, array[np.newaxis], groups, confidence=confidence, seed=seed).estimates[0]
+
+
+def compare(
+    metric: str,
+    y_true: ArrayLike,
+    scores: ArrayLike,
+    groups: ArrayLike | None = None,
+    comparisons: str | int = "all",
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """k systems on the same cases: estimates, covariance and paired comparisons.
+
+    Args:
+        metric: One of `METRICS`.
+        y_true: As in `estimate`.
+        scores: Shape (k, n) for binary metrics and predicted classes, (k, n, C) for class scores.
+        groups: Patient of each case, shape (n,).
+        comparisons: "all" pairs a < b, or the position of the reference that every other system is compared with
+            (other minus reference).
+        confidence: Coverage of the intervals.
+        seed: Of the permutation test and the bootstrap.
+
+    Raises:
+        StatisticsError: Inputs that cannot be used; the message says which and why.
+    """
+    check_confidence(confidence)
+    if metric == "average_precision":
+        return _compare_by_bootstrap(metric, y_true, scores, groups, comparisons, confidence, seed)
+    measured = measure(metric, y_true, scores, groups)
+    n = len(np.asarray(y_true))
+    covariance = measured.influence.covariance
+    pairs = tuple(
+        compare_pair(measured, a, b, confidence=confidence, seed=seed)
+        for a, b in pair_indices(measured.k, comparisons)
+    )
+    testable = measured.k > 1 and any(pair.verdict.has_p_value for pair in pairs)
+    return Comparison(
+        metric,
+        tuple(_estimate(measured, i, covariance, confidence, n) for i in range(measured.k)),
+        covariance,
+        pairs,
+        omnibus_test(measured.influence) if testable else None,
+        measured.method,
+        n,
+        measured.counts.n_clusters,
+        measured.excluded,
+    )
+
+
+def measure(metric: str, y_true: ArrayLike, scores: ArrayLike, groups: ArrayLike | None = None) -> Measured:
+    """A metric of k systems with its influences; arguments as in `compare`."""
+    if metric == "auroc":
+        return auroc.measure_auroc(y_true, scores, groups, models_first=True)
+    if metric == "macro_auroc":
+        return macro.measure_macro(y_true, scores, groups)
+    if metric == "multilabel_macro_auroc":
+        return macro.measure_multilabel(y_true, scores, groups)
+    if metric in ("quadratic_kappa", "linear_kappa", "unweighted_kappa"):
+        weights = metric.removesuffix("_kappa")
+        return agreement.measure_kappa(y_true, scores, groups, weights=weights, models_first=True)
+    if metric == "accuracy":
+        return agreement.measure_accuracy(y_true, scores, groups, models_first=True)
+    if metric == "balanced_accuracy":
+        return agreement.measure_balanced_accuracy(y_true, scores, groups, models_first=True)
+    raise StatisticsError(
+        f"no influence formula for metric {metric!r}.", fix="use one of: " + ", ".join(METRICS)
+    )
+
+
+def pair_indices(k: int, comparisons: str | int = "all") -> list[tuple[int, int]]:
+    """Positions of the pairs to compare: all, or every system against a reference."""
+    if comparisons == "all":
+        return [(a, b) for a in range(k) for b in range(a + 1, k)]
+    if isinstance(comparisons, (int, np.integer)) and 0 <= comparisons < k:
+        return [(a, int(comparisons)) for a in range(k) if a != comparisons]
+    raise StatisticsError(
+        f"comparisons is {comparisons!r}.", fix=f'use "all", or the position of the reference, 0 to {k - 1}'
+    )
+
+
+def _estimate(measured: Measured, i: int, covariance: FloatArray, confidence: float, n: int) -> Estimate:
+    value = float(measured.influence.estimate[i])
+    variance = float(covariance[i, i])
+    verdict = measured.verdict
+    low = high = se = None
+    method = "none"
+    is_auc = measured.metric.endswith("auroc")
+    if math.isnan(value):
+        pass
+    elif verdict.has_p_value and measured.failed[i]:
+        verdict = Verdict.CONSTANT_SCORES
+    elif verdict.has_p_value and variance == 0:
+        verdict = Verdict.DEGENERATE_VARIANCE
+        if value == 1 and is_auc:
+            smallest = min(measured.counts.positive_clusters, measured.counts.negative_clusters)
+            low, high, method = rule_of_three_bound(smallest, confidence), 1.0, "rule of three, one-sided"
+    elif verdict.has_p_value:
+        se = math.sqrt(variance)
+        if measured.metric.endswith("kappa"):
+            interval = wald_interval(value, se, confidence, bounds=(-1.0, 1.0))
+        else:
+            interval = logit_interval(value, se, confidence)
+        low, high, method = interval.low, interval.high, interval.method
+    return Estimate(
+        measured.metric,
+        None if math.isnan(value) else value,
+        low,
+        high,
+        se,
+        method,
+        verdict,
+        confidence,
+        n,
+        measured.counts.n_clusters,
+        measured.excluded,
+    )
+
+
+def _compare_by_bootstrap(
+    metric: str,
+    y_true: ArrayLike,
+    scores: ArrayLike,
+    groups: ArrayLike | None,
+    comparisons: str | int,
+    confidence: float,
+    seed: int,
+) -> Comparison:
+    positive = binary_labels(y_true)
+    rows = score_rows(scores, positive.size, models_first=True)
+    clusters = clusters_of(groups, positive.size)
+    counts = auroc.class_counts(positive, clusters)
+    labels = positive.astype(int)
+    estimates = []
+    for row in rows:
+        one = bootstrap.bootstrap(metric, labels, row, groups, seed=seed, confidence=confidence)
+        shown = counts.verdict.has_p_value and one.verdict is Verdict.OK
+        failed = bool((row == row[0]).all())
+        verdict = Verdict.CONSTANT_SCORES if shown and failed else counts.verdict
+        shown = shown and not failed
+        estimates.append(
+            Estimate(
+                metric,
+                one.value,
+                one.ci_low if shown else None,
+                one.ci_high if shown else None,
+                one.se if shown else None,
+                one.method if shown else "none",
+                verdict,
+                confidence,
+                labels.size,
+                clusters.count,
+            )
+        )
+    pairs = tuple(
+        _bootstrap_pair(metric, labels, rows[a], rows[b], groups, counts, confidence, seed, (a, b))
+        for a, b in pair_indices(len(rows), comparisons)
+    )
+    return Comparison(
+        metric,
+        tuple(estimates),
+        np.full((len(rows), len(rows)), np.nan),
+        pairs,
+        None,
+        "paired cluster bootstrap",
+        labels.size,
+        clusters.count,
+    )
+
+
+def _bootstrap_pair(
+    metric: str,
+    labels: np.ndarray,
+    row_a: np.ndarray,
+    row_b: np.ndarray,
+    groups: ArrayLike | None,
+    counts: Counts,
+    confidence: float,
+    seed: int,
+    position: tuple[int, int],
+) -> PairedComparison:
+    drawn = bootstrap.bootstrap_difference(
+        metric, labels, row_a, row_b, groups, seed=seed, confidence=confidence
+    )
+    found = {counts.verdict, drawn.verdict}
+    if (row_a == row_a[0]).all() or (row_b == row_b[0]).all():
+        found.add(Verdict.CONSTANT_SCORES)
+    if drawn.se == 0:
+        found.add(Verdict.IDENTICAL if drawn.value == 0 else Verdict.DEGENERATE_VARIANCE)
+    verdicts = by_precedence(found)
+    shown = verdicts[0].has_p_value
+    values = [bootstrap.metric_value(metric, labels, row) for row in (row_a, row_b)]
+    return PairedComparison(
+        metric=metric,
+        value_a=values[0],
+        value_b=values[1],
+        difference=drawn.value,
+        ci_low=drawn.ci_low if shown else None,
+        ci_high=drawn.ci_high if shown else None,
+        z=None,
+        p_value=drawn.p_value if shown else None,
+        verdict=verdicts[0],
+        se=drawn.se if shown else None,
+        smallest_detectable_difference=(
+            smallest_detectable_difference(drawn.se) if shown and drawn.se is not None else None
+        ),
+        n_positive=counts.n_positive,
+        n_negative=counts.n_negative,
+        n_clusters=counts.n_clusters,
+        method="paired cluster bootstrap",
+        confidence=confidence,
+        verdicts=verdicts,
+        index_a=position[0],
+        index_b=position[1],
+    )

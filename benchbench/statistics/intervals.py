@@ -1,0 +1,202 @@
+"""Confidence intervals, detectable differences, power, and tests against a margin."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from benchbench.statistics.inputs import StatisticsError
+
+ALTERNATIVES = ("two-sided", "greater", "less")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval and how it was made."""
+
+    low: float
+    high: float
+    method: str
+
+
+def check_confidence(confidence: float) -> float:
+    """`confidence` itself, refused outside (0, 1)."""
+    if not 0 < confidence < 1:
+        raise StatisticsError(
+            f"confidence is {confidence}.", fix="pass a share between 0 and 1, such as 0.95"
+        )
+    return float(confidence)
+
+
+def critical_z(confidence: float = 0.95) -> float:
+    """Two-sided normal quantile: 1.96 at 95 %."""
+    return float(ndtri(0.5 + check_confidence(confidence) / 2))
+
+
+def normal_p_value(z: float, alternative: str = "two-sided") -> float:
+    """p-value of a standard normal statistic."""
+    if alternative not in ALTERNATIVES:
+        raise StatisticsError(
+            f"alternative is {alternative!r}.", fix="use one of: " + ", ".join(map(repr, ALTERNATIVES))
+        )
+    if alternative == "greater":
+        return float(ndtr(-z))
+    if alternative == "less":
+        return float(ndtr(z))
+    return float(2 * ndtr(-abs(z)))
+
+
+def wald_interval(
+    estimate: float, se: float, confidence: float = 0.95, bounds: tuple[float, float] | None = None
+) -> Interval:
+    """Estimate plus and minus z standard errors, cut at `bounds`."""
+    half = critical_z(confidence) * se
+    low, high = estimate - half, estimate + half
+    if bounds is not None:
+        low, high = max(low, bounds[0]), min(high, bounds[1])
+    return Interval(low, high, "Wald")
+
+
+def logit_interval(estimate: float, se: float, confidence: float = 0.95) -> Interval:
+    """Wald interval on the logit scale: stays inside (0, 1), and covers better near 1 than the plain one.
+
+    Args:
+        estimate: A proportion-like value strictly between 0 and 1.
+        se: Its standard error on the plain scale.
+        confidence: Coverage.
+    """
+    if not 0 < estimate < 1:
+        raise StatisticsError(
+            f"no logit interval exists for the value {estimate}.", fix="use rule_of_three_bound at 0 and 1"
+        )
+    centre = math.log(estimate / (1 - estimate))
+    half = critical_z(confidence) * se / (estimate * (1 - estimate))
+    return Interval(_expit(centre - half), _expit(centre + half), "logit")
+
+
+def rule_of_three_bound(n: int, confidence: float = 0.95) -> float:
+    """Lower bound of a proportion seen as n out of n, one-sided: about 1 - 3 / n at 95 %."""
+    if n < 1:
+        raise StatisticsError(
+            "no bound exists without cases.", fix="check the class counts of the test split"
+        )
+    return (1 - check_confidence(confidence)) ** (1 / n)
+
+
+def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> Interval:
+    """Wilson score interval of a proportion."""
+    if not 0 <= successes <= n or n == 0:
+        raise StatisticsError(f"{successes} out of {n} is not a proportion.", fix="check the counts")
+    z2 = critical_z(confidence) ** 2
+    share = successes / n
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
+    return Interval(max(0.0, centre - half), min(1.0, centre + half), "Wilson")
+
+
+def smallest_detectable_difference(se: float, power: float = 0.8, alpha: float = 0.05) -> float:
+    """True difference that a two-sided test detects with the given power: 2.80 standard errors by default."""
+    if not 0 < power < 1:
+        raise StatisticsError(f"power is {power}.", fix="pass a share between 0 and 1, such as 0.8")
+    return float((ndtri(1 - alpha / 2) + ndtri(power)) * se)
+
+
+def power_of_difference(difference: float, se: float, alpha: float = 0.05) -> float:
+    """Chance that a two-sided normal test finds a true `difference` measured with standard error `se`."""
+    if se <= 0:
+        raise StatisticsError(
+            f"the standard error is {se}.", fix="pass the positive standard error of the difference"
+        )
+    z = ndtri(1 - alpha / 2)
+    shift = difference / se
+    return float(ndtr(shift - z) + ndtr(-shift - z))
+
+
+def cases_for_power(difference: float, se: float, n: int, power: float = 0.8, alpha: float = 0.05) -> int:
+    """Test cases needed to detect `difference`, where `n` cases of the same mix gave standard error `se`."""
+    if difference == 0:
+        raise StatisticsError(
+            "no number of cases detects a difference of 0.", fix="pass the difference that matters"
+        )
+    return math.ceil(n * (smallest_detectable_difference(se, power, alpha) / abs(difference)) ** 2)
+
+
+@dataclass(frozen=True)
+class MarginTest:
+    """Comparison of a difference against a margin declared in advance.
+
+    Attributes:
+        verdict: "superior" (interval above 0), "inferior" (interval below minus the margin), "non-inferior"
+            (interval above minus the margin), or "inconclusive".
+        equivalent: Whether both one-sided tests against the margin reject (TOST).
+        margin: The margin, in units of the metric.
+        p_non_inferior: One-sided p against "worse by the margin or more".
+        p_equivalent: The larger of the two one-sided p-values.
+        ci_low, ci_high: The two-sided 95 % interval that the verdict reads (1 - 2 alpha for equivalence).
+    """
+
+    verdict: str
+    equivalent: bool
+    margin: float
+    difference: float
+    se: float
+    p_non_inferior: float
+    p_equivalent: float
+    ci_low: float
+    ci_high: float
+
+
+def non_inferiority(difference: float, se: float, margin: float, alpha: float = 0.05) -> MarginTest:
+    """Non-inferiority and equivalence of the first system against the second, by two one-sided tests.
+
+    Args:
+        difference: First minus second, higher is better.
+        se: Standard error of the difference.
+        margin: Largest loss that does not matter, positive, fixed before the results are seen.
+        alpha: Level of the two-sided interval for the verdict (each side alpha / 2) and of each one-sided
+            test of TOST.
+    """
+    if not (margin > 0 and math.isfinite(margin)):
+        raise StatisticsError(
+            f"the margin is {margin}.", fix="declare a positive margin in the suite, such as 0.02"
+        )
+    if not se > 0:
+        raise StatisticsError(
+            f"the standard error is {se}.",
+            fix="a difference without a variance cannot be tested; see its verdict",
+        )
+    interval = wald_interval(difference, se, 1 - alpha)
+    p_lower = normal_p_value((difference + margin) / se, "greater")
+    p_upper = normal_p_value((difference - margin) / se, "less")
+    p_equivalent = max(p_lower, p_upper)
+    if interval.low > 0:
+        verdict = "superior"
+    elif interval.high < -margin:
+        verdict = "inferior"
+    elif interval.low > -margin:
+        verdict = "non-inferior"
+    else:
+        verdict = "inconclusive"
+    return MarginTest(
+        verdict,
+        p_equivalent < alpha,
+        margin,
+        difference,
+        se,
+        p_lower,
+        p_equivalent,
+        interval.low,
+        interval.high,
+    )
+
+
+def tost(difference: float, se: float, margin: float, alpha: float = 0.05) -> MarginTest:
+    """Equivalence within plus and minus `margin`; the same record as `non_inferiority`."""
+    return non_inferiority(difference, se, margin, alpha)
+
+
+def _expit(x: float) -> float:
+    return float(1 / (1 + np.exp(-x)))
