@@ -19,14 +19,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from . import assemble
+from .engines import EngineConfig, run_jobs
+from .engines.shared import SharedPlan, share
 from .errors import AuditError, BenchError
-from .machine import git_commit, hardware, usable_cores, versions
+from .machine import git_commit, hardware, versions
 from .plan import Cell, Plan
 from .plugins import Registry
 from .progress import reporting
 from .results import AuditFinding, RunInfo, to_json, write_predictions, write_rows
 from .store import Artefact, Store, atomic_write
-from .work import Failure, compute_cell, embed_all
+from .work import CellJob, Failure, embed_all
 
 log = logging.getLogger("benchbench")
 
@@ -38,8 +40,7 @@ class Options:
     out: Path
     device: str = "cpu"
     command: str = ""
-    engine: str = "local"
-    jobs: int = 1
+    engine: EngineConfig = EngineConfig()
 
 
 @dataclass(frozen=True)
@@ -178,19 +179,27 @@ def _compute(
         with _timed(clock, "embed"), reporting("embedding") as progress:
             lost = embed_all([c for _, c in todo], plan.survey, store, options.device, progress)
         with _timed(clock, "cells"), reporting("cells") as progress:
-            for done, (position, cell) in enumerate(todo):
-                reason = _lost_reason(cell, lost)
-                result = Failure(cell.name, reason) if reason else _one(cell, plan, store, options)
+            ready: list[int] = []
+            for position, cell in todo:
+                if reason := _lost_reason(cell, lost):
+                    failures[position] = reason
+                else:
+                    ready.append(position)
+            jobs = cell_jobs(plan, ready, store, options)
+            for done, (index, result) in enumerate(run_jobs(options.engine, jobs)):
+                position = ready[index]
                 if isinstance(result, Failure):
                     failures[position] = result.reason
                 else:
-                    artefacts[cell.id] = result
-                progress(done + 1, len(todo), cell.name)
+                    artefacts[plan.cells[position].id] = result
+                progress(done + 1, len(ready), plan.cells[position].name)
     return artefacts, failures
 
 
-def _one(cell: Cell, plan: Plan, store: Store, options: Options) -> Artefact | Failure:
-    return compute_cell(cell, plan.survey, store, device=options.device, threads=usable_cores())
+def cell_jobs(plan: Plan, positions: list[int], store: Store, options: Options) -> list[CellJob]:
+    """One job per cell; workers elsewhere get the plan through the store."""
+    source: Plan | SharedPlan = plan if options.engine.name == "local" else share(plan, store)
+    return [CellJob(source, i, store.root, options.device) for i in positions]
 
 
 def _lost_reason(cell: Cell, lost: Mapping[str, str]) -> str:

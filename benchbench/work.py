@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .api import CellOutput, EncoderInfo, Task
+from .claims import claim, holder
 from .context import CellContext, ImageSource, Part
+from .engines.shared import SharedPlan
 from .errors import BenchError, CellError
-from .plan import Cell
+from .machine import usable_cores
+from .plan import Cell, Plan
 from .results import PREDICTION_COLUMNS
 from .store import Artefact, Store, atomic_write
 from .survey import EncoderState, Survey
@@ -138,8 +141,38 @@ def _embed_singly(
     return failures
 
 
+@dataclass(frozen=True)
+class CellJob:
+    """One cell as a job that any engine can run."""
+
+    plan: Plan | SharedPlan
+    position: int
+    store_root: Path
+    device: str
+
+    def __call__(self) -> Artefact | Failure:
+        plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
+        cell = plan.cells[self.position]
+        store = Store(self.store_root)
+        with claim(store, cell.id, wait=False) as ours:
+            if ours:
+                return compute_cell(cell, plan.survey, store, device=self.device)
+        log.info(
+            "%s is being computed by %s: waiting for it",
+            cell.name,
+            holder(store, cell.id) or "another process",
+        )
+        with claim(store, cell.id):
+            return compute_cell(cell, plan.survey, store, device=self.device)
+
+
+def threads_for(cell: Cell) -> int:
+    """Threads of a cell: one for probes, whose sums would otherwise depend on how many cores a machine has."""
+    return 1 if cell.protocol.info.needs == "embeddings" else usable_cores()
+
+
 def compute_cell(
-    cell: Cell, survey: Survey, store: Store, *, device: str, threads: int, progress: Progress | None = None
+    cell: Cell, survey: Survey, store: Store, *, device: str, progress: Progress | None = None
 ) -> Artefact | Failure:
     """Compute one cell and publish its predictions; a fault becomes a `Failure`, never an exception."""
     existing = store.find("predictions", cell.id)
@@ -157,7 +190,7 @@ def compute_cell(
         metric=survey.metric(cell.spec.task),
         seed=cell.seed,
         device=device,
-        threads=threads,
+        threads=threads_for(cell),
         scratch=store.scratch(cell.id),
         data=access,
     )

@@ -65,7 +65,7 @@ _demo = click.option(
 @only
 @_demo
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--engine", default="local", show_default=True, help="local, loky or dask.")
+@click.option("--engine", default="local", show_default=True, help="local, loky, dask:ADDRESS or dask:FILE.")
 @click.option("--jobs", default=None, type=int, help="Worker processes of the loky engine.")
 @click.option("--out", default=Path("reports"), type=click.Path(path_type=Path), help="Where runs go.")
 @click.option("--fresh", is_flag=True, help="Compute every cell anew, whatever the store holds.")
@@ -87,8 +87,11 @@ def run(
 
     The same command after an interruption carries on where it stopped.
     """
+    from ..engines import EngineConfig
     from ..machine import choose_device
     from ..run import Options, execute
+
+    workers = EngineConfig.parse(engine, jobs)
 
     plan, plugins, places = prepare(suite, data_root, weights_root, only, demo, fresh)
     if plan.missing and not skip_missing:
@@ -100,7 +103,7 @@ def run(
         )
         return EXIT_INPUTS_MISSING
     command = shlex.join(["bench", *sys.argv[1:]])
-    options = Options(out, choose_device(device), command, engine, jobs or 1)
+    options = Options(out, choose_device(device), command, workers)
     if fresh:
         _forget(plan, places.store)
     outcome = execute(plan, plugins, places.store, options)
