@@ -111,7 +111,9 @@ def dataset_record(survey: Survey, state: DatasetState) -> DatasetRecord:
     """What run.json says of a dataset."""
     info, data = state.info, state.loaded
     names = [n.rpartition("/")[2] for n in survey.tasks if n.rpartition("/")[0] == state.name]
-    listed = [t for t in info.tasks if t.name in names or (t.kind == "binary" and _has_multilabel(info, names))]
+    listed = [
+        t for t in info.tasks if t.name in names or (t.kind == "binary" and _has_multilabel(info, names))
+    ]
     tasks = tuple(
         TaskRecord(
             t.name,

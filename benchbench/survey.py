@@ -225,9 +225,12 @@ def _encoder(
         raise type(wrapped)(
             wrapped.what, where=wrapped.where, fix=wrapped.fix, details=error.details
         ) from error
-    changes = {k: v for k, v in (("crop", use.crop), ("decode", use.decode)) if v is not None}
-    if changes:
-        info = dataclasses.replace(info, preprocess=dataclasses.replace(info.preprocess, **changes))
+    recipe = dataclasses.replace(
+        info.preprocess,
+        crop=use.crop or info.preprocess.crop,
+        decode=use.decode or info.preprocess.decode,
+    )
+    info = dataclasses.replace(info, preprocess=recipe)
     explicit = Path(use.weights).expanduser() if use.weights else None
     label = encoder_label(use)
     problem = ""

@@ -75,7 +75,7 @@ class StoreAccess:
             request = embed_request(state)
             found = embed(self.store, [request], image_set(self.survey, dataset), device=self.device)
             self._embeddings[key] = next(iter(found.values()))
-        return self._embeddings[key]  # type: ignore[no-any-return]
+        return self._embeddings[key]
 
     def images(self, encoder: EncoderInfo, dataset: str) -> ImageSource:
         from .embedding import prepared_images

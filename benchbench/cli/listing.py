@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,12 +164,21 @@ def show(kind: str, name: str, as_json: bool) -> None:
         click.echo(file.suite.model_dump_json(indent=1) if as_json else file.source.text.rstrip())
         return
     found = _registry()
-    card: Any = getattr(found, kind)(name)
+    find: dict[str, Callable[[str], Any]] = {
+        "encoder": found.encoder,
+        "dataset": found.dataset,
+        "protocol": found.protocol,
+    }
+    card = find[kind](name)
     if as_json:
         click.echo(json.dumps(_plain(card), indent=1, default=str))
         return
-    lines = {"encoder": _encoder_lines, "dataset": _dataset_lines, "protocol": _protocol_lines}[kind](card)
-    for label, text in lines:
+    describe: dict[str, Callable[[Any], Iterable[tuple[str, str]]]] = {
+        "encoder": _encoder_lines,
+        "dataset": _dataset_lines,
+        "protocol": _protocol_lines,
+    }
+    for label, text in describe[kind](card):
         _line(label, text)
     origin = found.origins.get(f"{kind}:{name.partition(':')[0]}")
     if origin:

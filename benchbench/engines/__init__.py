@@ -52,7 +52,7 @@ class EngineConfig:
             )
         from ..machine import usable_cores
 
-        return cls(name, jobs or (usable_cores() if name == "loky" else 1), address)  # type: ignore[arg-type]
+        return cls(name, jobs or (usable_cores() if name == "loky" else 1), address)
 
 
 def run_jobs(engine: EngineConfig, jobs: Sequence[Job]) -> Iterator[tuple[int, Any]]:
