@@ -1,0 +1,368 @@
+"""Embeddings of whole datasets: each file decoded once for all encoders, kept in the store, resumable.
+
+The images are cut into parts. A part of an encoder is in the scratch folder when it is complete, so a kill at
+any instant loses the part in flight at most. Batches begin at the start of a part and have a fixed length: what
+is computed after an interruption has the same bytes as without it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .api import Preprocess
+from .context import ImageSource
+from .images.pipeline import StageTimes, prepared_batches
+from .inference import EmbedRequest, Runner, automatic_batch, check_finite, cpu_threads
+from .machine import usable_cores
+from .shards import Parts, ShardedRows
+from .store import Store, content_key
+
+SCHEMA = 1
+"""Raise it when the same identity would give other numbers."""
+SHARD_ROWS = 65_536
+"""Rows of a published shard: a million embeddings are 16 files."""
+PREPARED_PART_ROWS = 512
+Embeddings = ShardedRows
+"""(n, D) float32 embeddings in table order; `embeddings[rows]` reads those rows."""
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """The images of a dataset in table order."""
+
+    dataset: str
+    paths: tuple[Path, ...]
+    sha256: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Hex digest of the files' contents in their order; where they lie does not matter."""
+        return hashlib.sha256("\n".join(self.sha256).encode()).hexdigest()
+
+
+def embedding_identity(request: EmbedRequest, images: ImageSet) -> dict[str, Any]:
+    """Everything that can change the embeddings; `content_key` of it is their key in the store."""
+    encoder = request.encoder
+    return {
+        "schema": SCHEMA,
+        "encoder": encoder.name,
+        "variant": encoder.variant,
+        "version": encoder.version,
+        "embed_dim": encoder.embed_dim,
+        "weights_sha256": request.weights_sha256,
+        "preprocess": _recipe(encoder.preprocess),
+        "pooling": encoder.pooling,
+        "precision": request.precision,
+        "backend": request.backend,
+        "dataset": images.dataset,
+        "images": images.fingerprint,
+    }
+
+
+def prepared_identity(preprocess: Preprocess, images: ImageSet) -> dict[str, Any]:
+    """Everything that can change prepared images."""
+    return {
+        "schema": SCHEMA,
+        "pixels": preprocess.pixels_key(),
+        "dataset": images.dataset,
+        "images": images.fingerprint,
+    }
+
+
+def open_embeddings(store: Store, key: str) -> Embeddings | None:
+    """The embeddings under `key`, memory-mapped, or None where there are none."""
+    artefact = store.find("embeddings", key)
+    return ShardedRows.open(artefact) if artefact else None
+
+
+def open_prepared(store: Store, preprocess: Preprocess, images: ImageSet) -> ShardedRows | None:
+    """Prepared images that are in the store already, or None."""
+    artefact = store.find("prepared", content_key(prepared_identity(preprocess, images)))
+    return ShardedRows.open(artefact) if artefact else None
+
+
+def embed(
+    store: Store,
+    requests: Sequence[EmbedRequest],
+    images: ImageSet,
+    *,
+    device: str = "cpu",
+    batch_size: int | None = None,
+    threads: int | None = None,
+    part_rows: int | None = None,
+    progress: Progress | None = None,
+    times: StageTimes | None = None,
+) -> dict[str, Embeddings]:
+    """Embeddings of all images by all encoders, from the store where they are there, else computed.
+
+    Args:
+        store: Where finished and unfinished work lies.
+        requests: Encoders; each file is decoded once for all that still need it.
+        images: The images of one dataset.
+        device: "cpu" or "cuda".
+        batch_size: Images per forward pass; None: 8 on a CPU, 256 on a GPU, halved where memory runs out.
+        threads: CPU threads for decoding and for the network; None: all cores.
+        part_rows: Images between two saves; None: 128 on a CPU, 4096 on a GPU.
+        progress: Called as progress(done, total, note); units are images times encoders.
+        times: Filled with where the time went.
+
+    Returns:
+        Embeddings by key, in the order of the requests.
+
+    Raises:
+        DataError: naming every unreadable file.
+        WeightsError, PluginError, CellError: a checkpoint or encoder that does not do what its card says.
+    """
+    wanted = {content_key(embedding_identity(r, images)): r for r in requests}
+    times = times if times is not None else StageTimes()
+    found = {key: open_embeddings(store, key) for key in wanted}
+    missing = {key: wanted[key] for key in wanted if found[key] is None}
+    if missing:
+        with _locked(store, missing, progress):
+            found.update(
+                {key: open_embeddings(store, key) for key in missing}
+            )  # another process may have done it
+            missing = {key: wanted[key] for key in missing if found[key] is None}
+            job = _Job(store, missing, images, device, batch_size, threads, part_rows, progress, times)
+            with cpu_threads(threads):
+                found.update(job.run())
+    return {key: rows for key in wanted if (rows := found[key]) is not None}
+
+
+@contextlib.contextmanager
+def _locked(store: Store, keys: Mapping[str, Any], progress: Progress | None) -> Iterator[None]:
+    """Hold the locks of all keys; taken in one order by everybody, so nobody waits in a circle."""
+    from filelock import FileLock, Timeout
+
+    folder = store.root / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as held:
+        for key in sorted(keys):
+            lock = FileLock(folder / f"{key}.lock")
+            try:
+                held.enter_context(lock.acquire(timeout=0))
+            except Timeout:
+                if progress:
+                    progress(0, 1, "waiting for another process that does the same work")
+                held.enter_context(lock.acquire())
+        yield
+
+
+class _Job:
+    """One pass over the images for the encoders that still need some of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        requests: Mapping[str, EmbedRequest],
+        images: ImageSet,
+        device: str,
+        batch_size: int | None,
+        threads: int | None,
+        part_rows: int | None,
+        progress: Progress | None,
+        times: StageTimes,
+    ) -> None:
+        self.store, self.requests, self.images, self.device = store, requests, images, device
+        self.threads, self.times = threads or usable_cores(), times
+        self.report = progress or (lambda done, total, note: None)
+        batch = batch_size or automatic_batch(device)
+        rows = part_rows or (4096 if device.startswith("cuda") else 128)
+        self.layout = {"batch": batch, "part": -(-rows // batch) * batch}
+        self.runners: dict[str, Runner] = {}
+        self.started = time.perf_counter()
+
+    def run(self) -> dict[str, ShardedRows]:
+        """Compute what is missing and publish it."""
+        groups: dict[tuple[int, int], list[str]] = {}
+        parts: dict[str, Parts] = {}
+        for key, request in self.requests.items():
+            identity = embedding_identity(request, self.images)
+            parts[key] = Parts(self.store, "embeddings", identity, key, len(self.images))
+            layout = parts[key].layout(self.layout)  # interrupted work may be cut differently
+            groups.setdefault((layout["batch"], layout["part"]), []).append(key)
+        self.done, self.total = 0, len(self.images) * len(self.requests)
+        for (batch, part), keys in groups.items():
+            for index, start in enumerate(range(0, len(self.images), part)):
+                rows = range(start, min(start + part, len(self.images)))
+                todo = [key for key in keys if not parts[key].path(index).exists()]
+                self.done += len(rows) * (len(keys) - len(todo))
+                if todo:
+                    self._part(todo, parts, index, rows, batch)
+        out = {}
+        for (batch, part), keys in groups.items():
+            for key in keys:
+                dim, shard_parts = self.requests[key].encoder.embed_dim, max(1, SHARD_ROWS // part)
+                out[key] = parts[key].publish((dim,), np.float32, part, shard_parts, self._notes(key, batch))
+        return out
+
+    def _part(self, keys: list[str], parts: Mapping[str, Parts], index: int, rows: range, batch: int) -> None:
+        """Embed the images `rows` by the encoders `keys` and keep the result."""
+        outputs: dict[str, list[Any]] = {key: [] for key in keys}
+        recipes = _distinct([self.requests[key].encoder.preprocess for key in keys])
+        for positions, arrays in self._batches(list(recipes.values()), rows, batch):
+            by_recipe = dict(zip(recipes, arrays, strict=True))
+            for key in keys:
+                request = self.requests[key]
+                pixels = by_recipe[_pixels(request.encoder.preprocess)]
+                outputs[key].append(self._forward(key, pixels))
+                self.done += len(positions)
+            rate = self.done / max(time.perf_counter() - self.started, 1e-9)
+            names = ", ".join(self.requests[key].encoder.name for key in keys)
+            self.report(self.done, self.total, f"{self.images.dataset}: {names}, {rate:.1f} images/s")
+        for key in keys:
+            started = time.perf_counter()
+            embedded = np.concatenate([np.asarray(o.cpu(), dtype=np.float32) for o in outputs[key]])
+            self._count_model(key, time.perf_counter() - started)  # where a GPU is waited for
+            started = time.perf_counter()
+            paths = self.images.paths[rows.start : rows.stop]
+            check_finite(embedded, self.requests[key], paths)
+            parts[key].write(index, embedded)
+            self.times.write += time.perf_counter() - started
+
+    def _batches(
+        self, recipes: list[Preprocess], rows: range, batch: int
+    ) -> Iterator[tuple[range, list[np.ndarray]]]:
+        """Prepared batches: from the store where all recipes have been prepared before, else from the files."""
+        cut = [range(i, min(i + batch, rows.stop)) for i in range(rows.start, rows.stop, batch)]
+        ready = [source for p in recipes if (source := open_prepared(self.store, p, self.images)) is not None]
+        if len(ready) == len(recipes):
+            return ((r, [np.asarray(s[r.start : r.stop]) for s in ready]) for r in cut)
+        return prepared_batches(self.images.paths, recipes, cut, threads=self.threads, times=self.times)
+
+    def _forward(self, key: str, pixels: np.ndarray) -> Any:
+        if key not in self.runners:
+            self.report(self.done, self.total, f"loading {self.requests[key].encoder.name}")
+            self.runners[key] = Runner(self.requests[key], self.device, self.threads)
+        started = time.perf_counter()
+        out = self.runners[key](pixels)
+        self._count_model(key, time.perf_counter() - started)
+        return out
+
+    def _count_model(self, key: str, seconds: float) -> None:
+        name = self.requests[key].encoder.name
+        self.times.model += seconds
+        self.times.model_by_encoder[name] = self.times.model_by_encoder.get(name, 0.0) + seconds
+
+    def _notes(self, key: str, batch: int) -> dict[str, Any]:
+        """What is worth knowing about how the embeddings came about."""
+        import torch
+
+        from .images import codecs
+
+        runner = self.runners.get(key)
+        return {
+            "device": self.device,
+            "threads": self.threads,
+            "batch": min(batch, runner.limit) if runner else batch,
+            "batch_halvings": runner.halvings if runner else 0,
+            "torch": str(torch.__version__),
+            "codecs": codecs(),
+            "files_decoded": self.times.files,
+            "prepare_thread_seconds": round(self.times.prepare, 3),
+            "model_seconds": round(self.times.model_by_encoder.get(self.requests[key].encoder.name, 0.0), 3),
+        }
+
+
+def prepared_images(
+    store: Store,
+    preprocess: Preprocess,
+    images: ImageSet,
+    progress: Progress | None = None,
+    *,
+    threads: int | None = None,
+) -> ImageSource:
+    """Prepared uint8 images of a dataset, memory-mapped from the store; computed once where they are missing.
+
+    `source[positions]` gives (b, size, size, 3) uint8 in the encoder's input geometry; `to_input` normalises.
+
+    Raises:
+        DataError: naming every unreadable file.
+    """
+    return prepared_images_many(store, [preprocess], images, progress, threads=threads)[0]
+
+
+def prepared_images_many(
+    store: Store,
+    preprocesses: Sequence[Preprocess],
+    images: ImageSet,
+    progress: Progress | None = None,
+    *,
+    threads: int | None = None,
+    times: StageTimes | None = None,
+) -> list[ShardedRows]:
+    """As `prepared_images` for several recipes; each file is decoded once for all that are missing."""
+    recipes = _distinct(preprocesses)
+    found = {name: open_prepared(store, p, images) for name, p in recipes.items()}
+    if missing := {name: recipes[name] for name in recipes if found[name] is None}:
+        keys = {content_key(prepared_identity(p, images)): p for p in missing.values()}
+        with _locked(store, keys, progress):
+            found.update({name: open_prepared(store, p, images) for name, p in missing.items()})
+            missing = {name: p for name, p in missing.items() if found[name] is None}
+            found.update(_prepare(store, missing, images, progress, threads or usable_cores(), times))
+    return [rows for p in preprocesses if (rows := found[_pixels(p)]) is not None]
+
+
+def _prepare(
+    store: Store,
+    recipes: Mapping[str, Preprocess],
+    images: ImageSet,
+    progress: Progress | None,
+    threads: int,
+    times: StageTimes | None,
+) -> dict[str, ShardedRows]:
+    parts: dict[str, Parts] = {}
+    for name, p in recipes.items():
+        identity = prepared_identity(p, images)
+        parts[name] = Parts(store, "prepared", identity, content_key(identity), len(images))
+        parts[name].layout({"part": PREPARED_PART_ROWS})
+    for index, start in enumerate(range(0, len(images), PREPARED_PART_ROWS)):
+        rows = range(start, min(start + PREPARED_PART_ROWS, len(images)))
+        todo = {name: p for name, p in recipes.items() if not parts[name].path(index).exists()}
+        if todo:
+            kept: dict[str, list[np.ndarray]] = {name: [] for name in todo}
+            cut = [range(i, min(i + 32, rows.stop)) for i in range(rows.start, rows.stop, 32)]
+            for positions, arrays in prepared_batches(
+                images.paths, list(todo.values()), cut, threads=threads, times=times
+            ):
+                for name, array in zip(todo, arrays, strict=True):
+                    kept[name].append(array)
+                if progress:
+                    progress(positions.stop, len(images), f"preparing {images.dataset}")
+            for name in todo:
+                parts[name].write(index, np.concatenate(kept[name]))
+    notes = {"threads": threads}
+    return {
+        name: parts[name].publish((p.size, p.size, 3), np.uint8, PREPARED_PART_ROWS, 1, notes)
+        for name, p in recipes.items()
+    }
+
+
+def _pixels(preprocess: Preprocess) -> str:
+    return content_key(preprocess.pixels_key())
+
+
+def _distinct(preprocesses: Sequence[Preprocess]) -> dict[str, Preprocess]:
+    """One recipe per distinct result."""
+    return {_pixels(p): p for p in preprocesses}
+
+
+def _recipe(preprocess: Preprocess) -> dict[str, Any]:
+    """A preprocess as JSON; where it is stated does not change what it does."""
+    values = dataclasses.asdict(preprocess)
+    del values["source"]
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

@@ -1,0 +1,219 @@
+"""The forward pass of an encoder: from prepared uint8 batches to float32 embeddings, on CPU or GPU."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .api import EncoderInfo, module_forward
+from .errors import BenchError, CellError, PluginError
+from .images import to_input
+
+if TYPE_CHECKING:
+    import torch
+
+CPU_BATCH = 8
+"""Larger batches leave the processor's caches and are slower (docs/reference/performance.md)."""
+CUDA_BATCH = 256
+
+
+@dataclass(frozen=True)
+class EmbedRequest:
+    """An encoder with everything that decides its numbers."""
+
+    encoder: EncoderInfo
+    """Card, with its variant filled in."""
+    weights: Path | None
+    """Checkpoint; None: random weights."""
+    weights_sha256: str
+    precision: str = "fp32"
+    """"fp32", "bf16" (autocast), or "fp16" (autocast, GPU only)."""
+    backend: str = "torch"
+    """"torch", or "openvino" (CPU only)."""
+
+
+def automatic_batch(device: str) -> int:
+    """Batch size to begin with; where GPU memory does not suffice it is halved."""
+    return CUDA_BATCH if device.startswith("cuda") else CPU_BATCH
+
+
+class Runner:
+    """A loaded encoder that embeds prepared batches and fits its batch size to the GPU's memory."""
+
+    def __init__(self, request: EmbedRequest, device: str = "cpu", threads: int | None = None) -> None:
+        _check(request, device)
+        self.request, self.device = request, device
+        self.limit = 1 << 30
+        """Largest batch that the device takes at once."""
+        self.halvings = 0
+        module = request.encoder.load(request.weights, device)
+        make = _openvino_forward if request.backend == "openvino" else _torch_forward
+        self._forward = make(module, request, device, threads)
+
+    def __call__(self, batch: np.ndarray) -> torch.Tensor:
+        """(b, D) float32 embeddings of (b, size, size, 3) uint8, on the device; does not wait for a GPU."""
+        import torch
+
+        out = torch.cat([self._embed(batch, i) for i in self._chunks(len(batch))])
+        self._check_shape(tuple(out.shape), len(batch))
+        return out
+
+    def _chunks(self, rows: int) -> Iterator[slice]:
+        start = 0
+        while start < rows:
+            stop = min(rows, start + self.limit)
+            yield slice(start, stop)
+            start = stop
+
+    def _embed(self, batch: np.ndarray, rows: slice) -> torch.Tensor:
+        import torch
+
+        part = batch[rows]
+        try:
+            return self._forward(to_input(part, self.request.encoder.preprocess, self.device))
+        except torch.OutOfMemoryError as error:
+            if len(part) == 1:
+                raise self._too_small(error) from error
+        torch.cuda.empty_cache()
+        self.limit = len(part) // 2
+        self.halvings += 1
+        return torch.cat([self._embed(part, i) for i in self._chunks(len(part))])
+
+    def _too_small(self, error: Exception) -> CellError:
+        return CellError(
+            f"The device's memory does not hold {self.request.encoder.name} with one image.",
+            where=str(error).splitlines()[0],
+            fix="close other programs on the GPU, or use --device cpu",
+        )
+
+    def _check_shape(self, shape: tuple[int, ...], rows: int) -> None:
+        wanted = (rows, self.request.encoder.embed_dim)
+        if shape != wanted:
+            raise PluginError(
+                f"Encoder {self.request.encoder.name!r} returned shape {shape} instead of {wanted}.",
+                fix="correct embed_dim or the loaded module; check with: bench check PLUGIN",
+            )
+
+
+def check_finite(rows: np.ndarray, request: EmbedRequest, paths: tuple[Path, ...]) -> None:
+    """Refuse embeddings that are not numbers; they would poison every cell downstream."""
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(bad):
+        raise CellError(
+            f"{request.encoder.name} gives values that are not finite for {len(bad)} images.",
+            where=str(paths[bad[0]]),
+            fix="check the checkpoint" + ("" if request.precision == "fp32" else ", or use precision: fp32"),
+        )
+
+
+@contextlib.contextmanager
+def cpu_threads(threads: int | None) -> Iterator[None]:
+    """Let torch use `threads` CPU threads inside; None leaves its choice."""
+    import torch
+
+    before = torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        if threads:
+            torch.set_num_threads(before)
+
+
+def _check(request: EmbedRequest, device: str) -> None:
+    cpu = not device.startswith("cuda")
+    if request.precision not in ("fp32", "bf16", "fp16"):
+        raise BenchError(f"There is no precision {request.precision!r}.", fix="use fp32, bf16 or fp16")
+    if request.backend not in ("torch", "openvino"):
+        raise BenchError(f"There is no backend {request.backend!r}.", fix="use torch or openvino")
+    if cpu and request.precision == "fp16":
+        raise BenchError(
+            "Half precision (fp16) is hundreds of times slower than fp32 on a CPU.",
+            where=request.encoder.name,
+            fix="use precision: bf16 on a CPU",
+        )
+    if not cpu and request.backend == "openvino":
+        raise BenchError(
+            "OpenVINO computes on the CPU.", where=request.encoder.name, fix="use backend: torch on a GPU"
+        )
+
+
+def _torch_forward(
+    module: Any, request: EmbedRequest, device: str, threads: int | None
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    import torch
+
+    if is_convolutional(module):
+        module = module.to(memory_format=torch.channels_last)
+    kind = "cuda" if device.startswith("cuda") else "cpu"
+    lower = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(request.precision)
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        with (
+            torch.inference_mode(),
+            _full_fp32(kind),
+            torch.autocast(kind, dtype=lower, enabled=lower is not None),
+        ):
+            return module_forward(module, x).float()
+
+    return forward
+
+
+@contextlib.contextmanager
+def _full_fp32(kind: str) -> Iterator[None]:
+    """fp32 means fp32: no TF32 in convolutions and products, which torch allows by default in the former."""
+    import torch
+
+    if kind != "cuda":
+        yield
+        return
+    before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def _openvino_forward(
+    module: Any, request: EmbedRequest, device: str, threads: int | None
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    import torch
+
+    try:
+        import openvino
+    except ImportError as error:
+        raise BenchError(
+            "The backend openvino is not installed.",
+            where=request.encoder.name,
+            fix="pip install 'benchbench-retina[openvino]', or use backend: torch",
+        ) from error
+    size = request.encoder.preprocess.size
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about torch's tracer, which OpenVINO still uses
+        converted = openvino.convert_model(
+            module, example_input=torch.zeros(2, 3, size, size), input=[-1, 3, size, size]
+        )
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(request.precision, "bf16")}
+    settings["INFERENCE_NUM_THREADS"] = threads or torch.get_num_threads()
+    compiled = openvino.compile_model(converted, "CPU", settings)
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        out = compiled(x.contiguous().numpy())[0]
+        return torch.from_numpy(np.array(out, dtype=np.float32))
+
+    return forward
+
+
+def is_convolutional(module: Any) -> bool:
+    """True for convolutional networks, which run faster with channels last; a ViT has one convolution."""
+    import torch
+
+    return sum(isinstance(m, torch.nn.Conv2d) for m in module.modules()) > 4

@@ -1,0 +1,169 @@
+"""Rows of numbers in memory-mapped ``.npy`` shards: written piece by piece, published at once, opened instantly.
+
+While work goes on, finished parts lie in the store's scratch folder; a kill loses the part in flight at most.
+When all parts are there they become one artefact: shards of equal length and an ``index.json``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import StoreError
+from .store import Artefact, Store, atomic_write
+
+INDEX = "index.json"
+NOTES = "notes.json"
+
+
+@dataclass(frozen=True)
+class ShardedRows:
+    """Read-only rows over the shards of one artefact; only what is indexed is read from disk."""
+
+    artefact: Artefact
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    shard_rows: int
+
+    @classmethod
+    def open(cls, artefact: Artefact) -> ShardedRows:
+        """The rows of a complete artefact."""
+        index = json.loads((artefact.folder / INDEX).read_bytes())
+        return cls(artefact, tuple(index["shape"]), np.dtype(index["dtype"]), int(index["shard_rows"]))
+
+    @property
+    def key(self) -> str:
+        """Key of the artefact in the store."""
+        return self.artefact.key
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """How the rows were computed (device, batch size, seconds); not part of the identity."""
+        return dict(json.loads((self.artefact.folder / NOTES).read_bytes()))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @cached_property
+    def shards(self) -> tuple[np.ndarray, ...]:
+        """The memory-mapped shards in order."""
+        count = -(-self.shape[0] // self.shard_rows)
+        return tuple(np.load(self.artefact.folder / shard_name(i), mmap_mode="r") for i in range(count))
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        """Rows by slice, integer positions or boolean mask, as an array in memory (a view where it can be)."""
+        if not self.shards:
+            return np.empty(self.shape, self.dtype)[rows]
+        if len(self.shards) == 1:
+            return np.asarray(self.shards[0][rows])
+        index = np.arange(len(self))[rows]
+        if index.ndim == 0:
+            return np.asarray(self.shards[int(index) // self.shard_rows][int(index) % self.shard_rows])
+        out = np.empty((len(index), *self.shape[1:]), self.dtype)
+        shard, offset = np.divmod(index, self.shard_rows)
+        for i in np.unique(shard):
+            chosen = shard == i
+            out[chosen] = self.shards[i][offset[chosen]]
+        return out
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self[:], dtype=dtype, copy=copy)
+
+
+def shard_name(index: int) -> str:
+    """File name of a shard."""
+    return f"shard-{index:05d}.npy"
+
+
+class Parts:
+    """Finished parts of an artefact under way; part i holds the rows i * part_rows and following."""
+
+    def __init__(self, store: Store, kind: str, identity: Mapping[str, Any], key: str, rows: int) -> None:
+        self.store, self.kind, self.identity, self.key, self.rows = store, kind, identity, key, rows
+        self.folder = store.scratch(key)
+
+    def layout(self, wanted: Mapping[str, int]) -> dict[str, int]:
+        """How the work is cut (part and batch rows). Interrupted work goes on as it began: same bytes."""
+        path = self.folder / "layout.json"
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            begun = {str(k): int(v) for k, v in json.loads(path.read_bytes()).items()}
+            if set(begun) == set(wanted):
+                return begun
+        for part in self.folder.glob("part-*.npy"):  # cut in a way nobody knows any more
+            part.unlink()
+        atomic_write(path, json.dumps(dict(wanted)).encode())
+        return dict(wanted)
+
+    def path(self, index: int) -> Path:
+        """File of part `index`; it exists when the part is complete."""
+        return self.folder / f"part-{index:06d}.npy"
+
+    def write(self, index: int, rows: np.ndarray) -> None:
+        """Keep a finished part; readers see all of it or nothing."""
+        try:
+            handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".part.", suffix=".tmp")
+            with os.fdopen(handle, "wb") as stream:
+                np.save(stream, rows)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, self.path(index))
+        except OSError as error:
+            raise StoreError(
+                f"The store cannot be written: {error.strerror or error}.",
+                where=str(self.folder),
+                fix="free some space; finished parts are kept, and the same command carries on",
+            ) from error
+
+    def publish(
+        self,
+        row_shape: tuple[int, ...],
+        dtype: Any,
+        part_rows: int,
+        shard_parts: int,
+        notes: Mapping[str, Any],
+    ) -> ShardedRows:
+        """Join `shard_parts` parts to a shard, publish, and remove the scratch folder."""
+        count = -(-self.rows // part_rows)
+        index = {
+            "shape": [self.rows, *row_shape],
+            "dtype": np.dtype(dtype).str,
+            "shard_rows": part_rows * shard_parts,
+        }
+
+        def write(folder: Path) -> None:
+            for shard, first in enumerate(range(0, count, shard_parts)):
+                parts = [self.path(i) for i in range(first, min(first + shard_parts, count))]
+                _join(parts, folder / shard_name(shard), row_shape, dtype)
+            (folder / INDEX).write_text(json.dumps(index))
+            (folder / NOTES).write_text(json.dumps(dict(notes), indent=1, sort_keys=True))
+
+        artefact = self.store.publish(self.kind, self.key, self.identity, write)
+        shutil.rmtree(self.folder, ignore_errors=True)
+        return ShardedRows.open(artefact)
+
+
+def _join(parts: list[Path], target: Path, row_shape: tuple[int, ...], dtype: Any) -> None:
+    if len(parts) == 1:
+        try:
+            os.link(parts[0], target)  # no second copy of large files
+        except OSError:
+            shutil.copyfile(parts[0], target)
+        return
+    arrays = [np.load(p, mmap_mode="r") for p in parts]
+    rows = sum(len(a) for a in arrays)
+    out = np.lib.format.open_memmap(target, "w+", dtype=np.dtype(dtype), shape=(rows, *row_shape))
+    start = 0
+    for array in arrays:
+        out[start : start + len(array)] = array
+        start += len(array)
+    out.flush()
