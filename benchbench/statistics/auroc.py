@@ -20,11 +20,12 @@ from benchbench.statistics.influence import Influence
 from benchbench.statistics.inputs import (
     Clusters,
     FloatArray,
-    NotPaired,
     StatisticsError,
     binary_labels,
     clusters_of,
+    one_system,
     score_rows,
+    stack_systems,
 )
 from benchbench.statistics.intervals import ALTERNATIVES, critical_z
 from benchbench.statistics.permutation import swap_contributions
@@ -91,8 +92,11 @@ def delong_test(
             f"alternative is {alternative!r}.", fix="use one of: " + ", ".join(ALTERNATIVES)
         )
     positive = binary_labels(y_true)
-    rows = [_one_system(scores, positive.size, name) for scores, name in ((scores_a, "a"), (scores_b, "b"))]
-    measured = measure_auroc(positive, np.stack(rows, axis=1), groups)
+    rows = [
+        one_system(scores, positive.size, name)
+        for scores, name in ((scores_a, "scores_a"), (scores_b, "scores_b"))
+    ]
+    measured = measure_auroc(positive, stack_systems(rows), groups, models_first=True)
     result = compare_pair(measured, 0, 1, alternative=alternative, confidence=confidence)
     return as_proc_reports(result, measured.influence) if compat else result
 
@@ -289,13 +293,3 @@ def class_counts(positive: NDArray[np.bool_], clusters: Clusters) -> Counts:
 def undefined_influence(k: int) -> Influence:
     """k estimates that do not exist."""
     return Influence(np.full(k, np.nan), np.zeros((k, 0)), 1.0, defined=False)
-
-
-def _one_system(scores: ArrayLike, n: int, name: str) -> NDArray[np.float64]:
-    rows = score_rows(scores, n)
-    if rows.shape[0] != 1:
-        raise NotPaired(
-            f"scores_{name} holds {rows.shape[0]} systems, but a paired test takes one on each side.",
-            fix="pass one column a side, or use delong_test_all for several systems",
-        )
-    return rows[0]

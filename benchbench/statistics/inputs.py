@@ -140,6 +140,27 @@ def score_rows(scores: ArrayLike, n: int, models_first: bool = False) -> NDArray
     return array
 
 
+def one_system(scores: ArrayLike, n: int, name: str) -> NDArray[Any]:
+    """Scores (n,) of a single system."""
+    rows = score_rows(scores, n)
+    if rows.shape[0] != 1:
+        raise NotPaired(
+            f"{name} holds {rows.shape[0]} systems, but a paired test takes one on each side.",
+            fix="pass one column a side, or use a function for several systems",
+        )
+    return rows[0]
+
+
+def stack_systems(rows: list[NDArray[Any]]) -> NDArray[Any]:
+    """Rows (n,) of several systems as (k, n) without changing any order.
+
+    Rows of different types become ranks first: large integers would otherwise be rounded to doubles, and tie.
+    """
+    if len({row.dtype for row in rows}) > 1:
+        rows = [np.unique(row, return_inverse=True)[1].reshape(-1) for row in rows]
+    return np.stack(rows)
+
+
 def probability_cube(probabilities: ArrayLike, n: int) -> FloatArray:
     """Class scores as (k, n, C); shape (n, C) means one system."""
     array = _score_array(probabilities)

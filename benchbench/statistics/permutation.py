@@ -21,7 +21,8 @@ from benchbench.statistics.inputs import (
     StatisticsError,
     binary_labels,
     clusters_of,
-    score_rows,
+    one_system,
+    stack_systems,
 )
 from benchbench.statistics.placements import doubled_placements
 
@@ -66,8 +67,8 @@ def permutation_test(
         seed: Of the random swaps.
     """
     positive = binary_labels(y_true)
-    rows = score_rows(
-        np.stack([_row(scores_a, positive.size), _row(scores_b, positive.size)]), positive.size, True
+    rows = stack_systems(
+        [one_system(scores_a, positive.size, "scores_a"), one_system(scores_b, positive.size, "scores_b")]
     )
     clusters = clusters_of(groups, positive.size)
     if positive.all() or not positive.any():
@@ -123,12 +124,3 @@ def _doubled_ranks(row: NDArray[Any]) -> FloatArray:
     _, inverse, counts = np.unique(row, return_inverse=True, return_counts=True)
     doubled: FloatArray = (2 * np.cumsum(counts) - counts).astype(np.float64)
     return doubled[inverse.reshape(-1)]
-
-
-def _row(scores: ArrayLike, n: int) -> NDArray[Any]:
-    rows = score_rows(scores, n)
-    if rows.shape[0] != 1:
-        raise StatisticsError(
-            f"expected the scores of one system, but got {rows.shape[0]}.", fix="pass one system at a time"
-        )
-    return rows[0]
