@@ -1,0 +1,322 @@
+"""The board: every submission of a spec, scored from its predictions and compared with all others.
+
+Nothing that a submitter says about scores is read here. The statistics are those of the report: estimates with
+intervals, every pair of entries tested on the same images, Holm's correction over the whole spec, and tie groups.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .bundle import Bundle
+from .guard import Refused, shown
+from .spec import Labels, Spec, SpecPanel, SpecTask, read_labels, read_specs
+from .validate import check_place, validate
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..analysis.cases import Cases
+    from ..analysis.model import Comparison, Estimate
+    from ..statistics import RankInterval
+
+SELF_REPORTED, RESCORED, REPRODUCED = "self-reported", "re-scored", "reproduced"
+TIERS = {
+    SELF_REPORTED: "The labels are not here, so nothing was scored and no score is shown.",
+    RESCORED: "Every score was computed here from the submitted predictions.",
+    REPRODUCED: "Somebody else ran the same weights under the same spec, and every score agreed within the spec's "
+    "tolerance.",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One submission on the board."""
+
+    id: str
+    bundle: Bundle
+    tier: str
+    superseded_by: str = ""
+    reproduced_by: str = ""
+    """Submitter of the second run, where there is one."""
+    largest_deviation: float | None = None
+    """Between the two runs, over the spec's panels."""
+    twins: tuple[str, ...] = ()
+    """Entries with exactly the same predictions."""
+
+
+@dataclass(frozen=True)
+class BoardPanel:
+    """One panel of the spec with the current entries' results.
+
+    Attributes:
+        estimates: Best first; empty where the labels are not here.
+        ranks: Entry -> the ranks that the significant differences leave open.
+    """
+
+    panel: SpecPanel
+    task: SpecTask
+    n: int
+    n_patients: int | None
+    counts: tuple[tuple[str, int], ...]
+    rescored: bool
+    estimates: tuple[Estimate, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    ranks: Mapping[str, RankInterval] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def estimate(self, entry: str) -> Estimate | None:
+        """The estimate of an entry."""
+        return next((e for e in self.estimates if e.encoder == entry), None)
+
+
+@dataclass(frozen=True)
+class Board:
+    """All submissions of one spec, scored."""
+
+    spec: Spec
+    entries: tuple[Entry, ...]
+    """Current and superseded ones, in the order of their identifiers."""
+    panels: tuple[BoardPanel, ...]
+    past: Mapping[str, Mapping[str, Estimate]] = dataclasses.field(default_factory=dict)
+    """Superseded entry -> panel -> its estimate, which takes part in no comparison."""
+
+    @property
+    def current(self) -> tuple[Entry, ...]:
+        """Entries that no later one replaces."""
+        return tuple(e for e in self.entries if not e.superseded_by)
+
+    @property
+    def withheld(self) -> tuple[str, ...]:
+        """Data sets whose labels are not here."""
+        return tuple(dict.fromkeys(p.panel.dataset for p in self.panels if not p.rescored))
+
+    def entry(self, id: str) -> Entry:
+        """The entry with this identifier."""
+        return next(e for e in self.entries if e.id == id)
+
+    def leads(self, id: str) -> int:
+        """On how many panels no other entry is better than this one."""
+        return sum(id in p.ranks and p.ranks[id].best == 1 for p in self.panels)
+
+
+def read_boards(root: Path, label_folders: Iterable[Path] = ()) -> tuple[Board, ...]:
+    """Validate and score everything in a leaderboard's folder.
+
+    Args:
+        root: The folder that holds spec/ and submissions/.
+        label_folders: Further places to look for labels files.
+
+    Raises:
+        Refused: a submission that breaks a rule.
+    """
+    specs = read_specs(root)
+    for path in sorted((root / "submissions").glob("*")):
+        if path.is_dir() and path.name not in specs:
+            raise Refused(
+                [f"submissions/{shown(path.name)} belongs to no spec of this leaderboard"], str(root)
+            )
+    folders = (root / "spec", *label_folders)
+    boards = []
+    for spec in specs.values():
+        bundles = _read_all(root / "submissions" / spec.name, specs)
+        second_runs = _read_all(root / "reproductions" / spec.name, specs)
+        boards.append(score_board(spec, bundles, read_labels(spec, folders), second_runs))
+    return tuple(boards)
+
+
+def _read_all(folder: Path, specs: Mapping[str, Spec]) -> dict[str, Bundle]:
+    found: dict[str, Bundle] = {}
+    for path in sorted(folder.glob("*/*")) if folder.is_dir() else []:
+        if path.is_symlink() or path.parent.is_symlink():
+            raise Refused([f"{path.relative_to(folder)} is a symbolic link"], str(path))
+        bundle = validate(path, specs)
+        check_place(path, bundle)
+        found[bundle.submission.folder] = bundle
+    return found
+
+
+def score_board(
+    spec: Spec,
+    bundles: Mapping[str, Bundle],
+    labels: Mapping[str, Labels],
+    second_runs: Mapping[str, Bundle] | None = None,
+) -> Board:
+    """Score validated submissions.
+
+    Args:
+        spec: Their spec.
+        bundles: By identifier.
+        labels: By panel, as far as they are here.
+        second_runs: Runs of the same weights by somebody else.
+    """
+    replaced = {b.submission.supersedes: id for id, b in bundles.items() if b.submission.supersedes}
+    current = {id: b for id, b in bundles.items() if id not in replaced}
+    panels = tuple(_panel(spec, panel, labels.get(panel.id), current) for panel in spec.panels)
+    panels = _corrected(panels, spec.alpha)
+    entries = []
+    for id, bundle in sorted(bundles.items()):
+        tier, by, deviation = _tier(spec, bundle, labels, second_runs or {})
+        twins = _twins(id, bundles)
+        entries.append(Entry(id, bundle, tier, replaced.get(id, ""), by, deviation, twins))
+    past = {id: _alone(spec, id, bundles[id], labels) for id in bundles if id in replaced}
+    return Board(spec, tuple(entries), panels, past)
+
+
+def _alone(spec: Spec, id: str, bundle: Bundle, labels: Mapping[str, Labels]) -> dict[str, Estimate]:
+    """The estimates of one entry without comparisons, by panel."""
+    scored = {p.id: _panel(spec, p, labels[p.id], {id: bundle}) for p in spec.panels if p.id in labels}
+    return {name: panel.estimates[0] for name, panel in scored.items() if panel.estimates}
+
+
+def _panel(spec: Spec, panel: SpecPanel, labels: Labels | None, bundles: Mapping[str, Bundle]) -> BoardPanel:
+    from ..analysis.judge import Rules, judge
+
+    task = spec.task(panel.task)
+    n = len(spec.images(panel))
+    if labels is None:
+        return BoardPanel(panel, task, n, None, (), rescored=False)
+    scores = {
+        id: {seed: bundle.scores[panel.id, seed] for seed in panel.seeds} for id, bundle in bundles.items()
+    }
+    cases = _cases(spec, panel, labels, scores)
+    rules = Rules(reference=None, alpha=spec.alpha, margin=None)
+    judged = judge(cases, panel.id, spec.name, task.metric, task.classes, rules)
+    estimates = sorted(judged.estimates, key=lambda e: (-_ordered(e.value), e.encoder))
+    patients = None
+    if cases.identified:
+        patients = n if cases.groups is None else len(set(cases.groups.tolist()))
+    return BoardPanel(
+        panel,
+        task,
+        n,
+        patients,
+        _counts(labels.values, task),
+        rescored=True,
+        estimates=tuple(estimates),
+        comparisons=judged.comparisons,
+        notes=judged.notes,
+    )
+
+
+def _ordered(value: float | None) -> float:
+    return float("-inf") if value is None else value
+
+
+def _counts(values: np.ndarray, task: SpecTask) -> tuple[tuple[str, int], ...]:
+    codes = range(len(task.classes))
+    if values.ndim == 2:
+        return tuple(
+            (name, int((values[:, c] == 1).sum())) for c, name in zip(codes, task.classes, strict=True)
+        )
+    return tuple((name, int((values == c).sum())) for c, name in zip(codes, task.classes, strict=True))
+
+
+def _cases(
+    spec: Spec, panel: SpecPanel, labels: Labels, scores: Mapping[str, Mapping[int, np.ndarray]]
+) -> Cases:
+    import numpy as np
+
+    from ..analysis.cases import Cases
+
+    patients = labels.patients
+    identified = bool(np.any(patients != ""))
+    groups = None
+    if identified:
+        alone = np.array([f"image {i}" for i in range(len(patients))], dtype=object)
+        groups = np.where(patients != "", patients, alone)
+        groups = None if len(set(groups.tolist())) == len(groups) else groups
+    return Cases(
+        key=(panel.task, panel.source_task, panel.protocol, tuple(sorted(panel.axes.items()))),
+        labels=labels.values,
+        groups=groups,
+        identified=identified,
+        image_ids=np.array(spec.images(panel), dtype=object),
+        scores=scores,
+        validation={},
+        rows={},
+        refused={},
+        paired_eyes=spec.dataset(panel.dataset).paired_eyes,
+    )
+
+
+def _corrected(panels: tuple[BoardPanel, ...], alpha: float) -> tuple[BoardPanel, ...]:
+    """Holm over every comparison of the spec, then tie groups and open ranks."""
+    from ..analysis.panels import correct
+
+    by_panel: dict[str, list[Comparison]] = {}
+    for comparison in correct([c for p in panels for c in p.comparisons], alpha):
+        by_panel.setdefault(comparison.panel, []).append(comparison)
+    return tuple(_tied(p, tuple(by_panel.get(p.panel.id, ()))) for p in panels)
+
+
+def _tied(panel: BoardPanel, comparisons: tuple[Comparison, ...]) -> BoardPanel:
+    from ..analysis.ties import tie_letters
+    from ..statistics import rank_intervals, significant_pairs
+
+    tested = {e for c in comparisons if c.outcome != "untested" for e in (c.first, c.second)}
+    ordered = [e.encoder for e in panel.estimates if e.encoder in tested]
+    letters = tie_letters(ordered, {frozenset((c.first, c.second)) for c in comparisons if c.winner})
+    position = {name: i for i, name in enumerate(ordered)}
+    pairs = [(position[c.first], position[c.second]) for c in comparisons if c.winner]
+    values = [_ordered(e.value) for e in panel.estimates if e.encoder in tested]
+    table = significant_pairs(len(ordered), pairs, [True] * len(pairs))
+    ranks = dict(zip(ordered, rank_intervals(values, table), strict=True)) if ordered else {}
+    estimates = tuple(dataclasses.replace(e, letters=letters.get(e.encoder, "")) for e in panel.estimates)
+    return dataclasses.replace(panel, estimates=estimates, comparisons=comparisons, ranks=ranks)
+
+
+def values_of(spec: Spec, bundle: Bundle, labels: Mapping[str, Labels]) -> dict[str, float | None]:
+    """The re-scored value of every panel whose labels are here."""
+    return {panel: e.value for panel, e in _alone(spec, "this", bundle, labels).items()}
+
+
+def plain_value(metric: str, labels: np.ndarray, scores: np.ndarray) -> float | None:
+    """The value of one system on one test set; labels (n,) or (n, L), scores (n, K)."""
+    import numpy as np
+
+    from ..analysis.cases import Cases
+    from ..analysis.judge import Rules, judge
+
+    nobody = np.full(len(labels), "", dtype=object)
+    cases = Cases(("", "", "", ()), labels, None, False, nobody, {"this": {0: scores}}, {}, {}, {})
+    judged = judge(
+        cases, "", "", metric, tuple(str(k) for k in range(scores.shape[1])), Rules(None, 0.05, None)
+    )
+    return judged.estimates[0].value
+
+
+def _tier(
+    spec: Spec, bundle: Bundle, labels: Mapping[str, Labels], second_runs: Mapping[str, Bundle]
+) -> tuple[str, str, float | None]:
+    """Tier, who reproduced it, and by how much the two runs differ."""
+    if not labels:
+        return SELF_REPORTED, "", None
+    card, submitter = bundle.submission.encoder, bundle.submission.submitter.name
+    for second in second_runs.values():
+        other = second.submission
+        same = (other.encoder.weights_sha256, other.encoder.preprocess, other.encoder.pooling)
+        if card.weights_sha256 is None or same != (card.weights_sha256, card.preprocess, card.pooling):
+            continue
+        if other.submitter.name == submitter:
+            continue
+        first_values, second_values = values_of(spec, bundle, labels), values_of(spec, second, labels)
+        pairs = [(first_values[p], second_values[p]) for p in first_values]
+        deviation = max(abs(_ordered(a) - _ordered(b)) if a != b else 0.0 for a, b in pairs)
+        tier = REPRODUCED if deviation <= spec.reproduction_tolerance else RESCORED
+        return tier, other.submitter.name, deviation
+    return RESCORED, "", None
+
+
+def _twins(id: str, bundles: Mapping[str, Bundle]) -> tuple[str, ...]:
+    """Other entries whose predictions are the same to the last digit: resubmitted, reproduced, or copied."""
+    own = bundles[id].scores
+    return tuple(
+        other
+        for other, bundle in sorted(bundles.items())
+        if other != id and all((own[key] == bundle.scores[key]).all() for key in own)
+    )

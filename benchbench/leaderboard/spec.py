@@ -1,0 +1,274 @@
+"""Specs: the frozen question that every submission of a leaderboard answers.
+
+A spec names the tasks, the protocols with all their settings, and every test image by a hashed identifier. Labels lie
+beside it, in one CSV file per data set, where the licence lets them be published; a maintainer may hold the others
+elsewhere. A spec never changes: what it says is part of every submission, so a change needs a new version.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..errors import BenchError, did_you_mean
+from ..store import canonical
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SPEC_SCHEMA = 1
+LABEL_COLUMNS = ("task", "image", "patient", "label")
+
+Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=150)]
+HashedId = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Strict(BaseModel):
+    """Base of everything that is read from files: strict, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class SpecDataset(Strict):
+    """A data set as the spec fixes it."""
+
+    name: str
+    title: str
+    modality: str
+    split: str
+    split_fingerprint: str
+    image_fingerprint: str
+    licence: str
+    redistributable: bool
+    cluster: str | None
+    paired_eyes: bool
+    citation: str
+
+
+class SpecTask(Strict):
+    """A target, ``dataset/task``."""
+
+    name: str
+    title: str
+    kind: str
+    classes: tuple[str, ...]
+    metric: str
+    label_fingerprint: str
+    provenance: str
+
+    @property
+    def dataset(self) -> str:
+        """Name of its data set."""
+        return self.name.rpartition("/")[0]
+
+    @property
+    def width(self) -> int:
+        """Score columns of a predictions file."""
+        return 1 if self.kind == "binary" else len(self.classes)
+
+
+class SpecPanel(Strict):
+    """One target under one protocol: what is scored, compared and shown together."""
+
+    id: Slug
+    task: str
+    source_task: str
+    protocol: str
+    protocol_kind: str
+    protocol_title: str
+    config: Mapping[str, Any]
+    deterministic: bool
+    axes: Mapping[str, str]
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    test_set: Slug
+
+    def file(self, seed: int) -> str:
+        """Name of the predictions file of one seed within a submission."""
+        return f"predictions/{self.id}__s{seed}.csv.gz"
+
+    @property
+    def dataset(self) -> str:
+        """Name of the target's data set."""
+        return self.task.rpartition("/")[0]
+
+
+class SpecTestSet(Strict):
+    """The images of a test set, by hashed identifier, in the order of their hashes."""
+
+    name: Slug
+    dataset: str
+    images: Annotated[tuple[HashedId, ...], Field(min_length=1)]
+
+
+class Spec(Strict):
+    """A frozen question; see the module's text."""
+
+    schema_version: int = SPEC_SCHEMA
+    suite: Slug
+    version: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)*$")]
+    title: str
+    question: str
+    demonstration: bool
+    """Whether results from simulated images, random weights and shortened protocols are allowed, and marked."""
+    alpha: Annotated[float, Field(gt=0, lt=0.5)]
+    reproduction_tolerance: Annotated[float, Field(gt=0, lt=0.1)] = 0.005
+    """Largest difference of a score at which a second run counts as a reproduction."""
+    datasets: tuple[SpecDataset, ...]
+    tasks: tuple[SpecTask, ...]
+    panels: Annotated[tuple[SpecPanel, ...], Field(min_length=1)]
+    test_sets: tuple[SpecTestSet, ...]
+    labels_sha256: Mapping[str, Sha256]
+    """Data set -> sha256 of its labels file."""
+
+    @property
+    def name(self) -> str:
+        """``suite@version``."""
+        return f"{self.suite}@{self.version}"
+
+    @cached_property
+    def sha256(self) -> str:
+        """Identity of the spec's content, whatever its layout as a file."""
+        return hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()
+
+    def dataset(self, name: str) -> SpecDataset:
+        """The data set called `name`."""
+        return next(d for d in self.datasets if d.name == name)
+
+    def task(self, name: str) -> SpecTask:
+        """The task called `name`."""
+        return next(t for t in self.tasks if t.name == name)
+
+    def test_set(self, name: str) -> SpecTestSet:
+        """The test set called `name`."""
+        return next(t for t in self.test_sets if t.name == name)
+
+    def images(self, panel: SpecPanel) -> tuple[str, ...]:
+        """Hashed test images of a panel."""
+        return self.test_set(panel.test_set).images
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels and patients of one task, in the order of a test set's images."""
+
+    values: NDArray[np.float64]
+    """(n,) class codes, or (n, L) with NaN where not labelled."""
+    patients: NDArray[np.object_]
+
+
+def hashed(dataset: str, kind: str, name: str) -> str:
+    """Identifier of an image or a patient in published files.
+
+    It ties predictions to images. It is no anonymisation: who can guess a file name can compute its hash.
+    """
+    return hashlib.sha256(f"benchbench\n{dataset}\n{kind}\n{name}".encode()).hexdigest()[:20]
+
+
+def slug(text: str) -> str:
+    """Text as part of a file name; different texts may share one."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text.replace("/", "__")).strip("-._") or "unnamed"
+
+
+# ------------------------------------------------------------------------------------------- reading
+
+
+def read_spec(path: Path) -> Spec:
+    """Read a spec's file."""
+    try:
+        spec = Spec.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise BenchError(f"The spec cannot be read: {error}", where=str(path)) from error
+    if spec.schema_version > SPEC_SCHEMA:
+        raise BenchError(
+            f"This spec was written by a newer benchbench (schema {spec.schema_version}).",
+            where=str(path),
+            fix="upgrade benchbench-retina",
+        )
+    if path.stem != spec.name:
+        raise BenchError(f"The spec {spec.name} must be in a file of that name.", where=str(path))
+    return spec
+
+
+def read_specs(root: Path) -> dict[str, Spec]:
+    """The specs of a leaderboard's folder, by name."""
+    found = [read_spec(p) for p in sorted((root / "spec").glob("*@*.json"))]
+    if not found:
+        raise BenchError(
+            f"{root} is not a leaderboard: there is no spec in {root / 'spec'}.",
+            fix="give the leaderboard's folder, or freeze a spec with: bench leaderboard spec RUN --to DIR",
+        )
+    return {spec.name: spec for spec in found}
+
+
+def choose_spec(specs: Mapping[str, Spec], suite: str, wanted: str | None = None) -> Spec:
+    """The spec called `wanted`, or the newest one of a suite."""
+    if wanted is not None:
+        if wanted in specs:
+            return specs[wanted]
+        raise BenchError(
+            f"There is no spec {wanted!r}. {did_you_mean(wanted, specs)}".strip(),
+            fix=f"use one of: {', '.join(specs)}",
+        )
+    versions = [s for s in specs.values() if s.suite == suite]
+    if not versions:
+        raise BenchError(
+            f"The leaderboard has no spec of the suite {suite!r}.",
+            fix=f"use one of {', '.join(specs)}, or freeze a spec with: bench leaderboard spec RUN --to DIR",
+        )
+    return max(versions, key=lambda s: [int(n) for n in s.version.split(".")])
+
+
+def labels_file(spec: Spec, dataset: str) -> str:
+    """Name of the labels file of a data set."""
+    return f"{spec.name}.labels.{slug(dataset)}.csv"
+
+
+def read_labels(spec: Spec, folders: Iterable[Path]) -> dict[str, Labels]:
+    """Labels by panel, for the data sets whose labels file is in one of `folders`.
+
+    Raises:
+        BenchError: a labels file that is not the one the spec was frozen with.
+    """
+    found: dict[str, Labels] = {}
+    for dataset, digest in spec.labels_sha256.items():
+        path = next((p for f in folders if (p := f / labels_file(spec, dataset)).is_file()), None)
+        if path is None:
+            continue
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise BenchError(
+                f"The labels of {dataset} are not those that {spec.name} was frozen with.",
+                where=str(path),
+                fix="restore the file; changed labels need a new version of the spec",
+            )
+        table = _labels_table(data)
+        for panel in spec.panels:
+            if panel.dataset == dataset:
+                found[panel.id] = _labels_of(table[panel.task], spec.images(panel))
+    return found
+
+
+def _labels_table(data: bytes) -> dict[str, dict[str, tuple[str, str]]]:
+    table: dict[str, dict[str, tuple[str, str]]] = {}
+    for record in csv.DictReader(io.StringIO(data.decode(), newline="")):
+        table.setdefault(record["task"], {})[record["image"]] = (record["patient"], record["label"])
+    return table
+
+
+def _labels_of(table: Mapping[str, tuple[str, str]], images: tuple[str, ...]) -> Labels:
+    import numpy as np
+
+    values = np.array([[float(v) for v in table[i][1].split()] for i in images])
+    patients = np.array([table[i][0] for i in images], dtype=object)
+    return Labels(values[:, 0] if values.shape[1] == 1 else values, patients)
