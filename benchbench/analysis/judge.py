@@ -1,0 +1,217 @@
+"""Estimates and paired comparisons of one panel, from the statistics package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..statistics import Estimate as PlainEstimate
+from ..statistics import (
+    ExcludedClass,
+    PairedComparison,
+    SeedEstimate,
+    Verdict,
+    compare,
+    compare_seeds,
+    non_inferiority,
+    retfound_green_rule,
+)
+from .cases import Cases
+from .model import Comparison, Estimate, FloatArray
+
+UNPAIRED = "unidentified_patients"
+"""Verdict of a data set that holds several images of a patient but names no patients."""
+UNPAIRED_NOTE = (
+    "The data set holds several images of a patient but names no patients, "
+    "so no valid interval or p-value exists."
+)
+_DECIDED = ("accuracy", "balanced_accuracy", "quadratic_kappa", "linear_kappa", "unweighted_kappa")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Estimates in the order of the encoders, the comparisons that were asked for, and what to note."""
+
+    estimates: tuple[Estimate, ...]
+    comparisons: tuple[Comparison, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a suite compares: all pairs or against one encoder, the level, and a margin if one was declared."""
+
+    reference: str | None
+    alpha: float
+    margin: float | None
+
+
+def judge(
+    cases: Cases, panel: str, family: str, metric: str, classes: tuple[str, ...], rules: Rules
+) -> Judged:
+    """Every encoder's estimate on one panel and the declared comparisons, uncorrected."""
+    encoders = tuple(cases.scores)
+    seeds = common_seeds(cases)
+    if not encoders or not seeds:
+        return Judged((), (), _refusals(cases))
+    scores = np.stack([[_shaped(cases.scores[e][s], metric) for s in seeds] for e in encoders])
+    name = "multilabel_macro_auroc" if metric == "macro_auroc" and cases.labels.ndim == 2 else metric
+    against: str | int = "all"
+    if rules.reference is not None:
+        against = encoders.index(rules.reference) if rules.reference in encoders else "none"
+    wanted = "all" if against == "none" else against
+    if len(seeds) == 1:
+        plain = compare(name, cases.labels, scores[:, 0], cases.groups, wanted)
+        estimates = [
+            _from_plain(e, encoder, seeds) for e, encoder in zip(plain.estimates, encoders, strict=True)
+        ]
+        pairs, notes = plain.pairs, _excluded(plain.excluded, classes)
+    else:
+        over = compare_seeds(name, cases.labels, scores, cases.groups, wanted)
+        estimates = [
+            _from_seeds(e, encoder, seeds, over.method)
+            for e, encoder in zip(over.estimates, encoders, strict=True)
+        ]
+        pairs, notes = over.pairs, ()
+    comparisons = [] if against == "none" else [_comparison(p, encoders, panel, family, rules) for p in pairs]
+    notes = (*_refusals(cases), *_lost_seeds(cases, seeds), *notes)
+    if cases.paired_eyes and not cases.identified:
+        estimates = [_without_interval(e) for e in estimates]
+        comparisons = [_without_test(c) for c in comparisons]
+        notes = (UNPAIRED_NOTE, *notes)
+    return Judged(tuple(estimates), tuple(comparisons), notes)
+
+
+def common_seeds(cases: Cases) -> tuple[int, ...]:
+    """Seeds that every encoder finished: methods are compared on the same ones."""
+    sets = [set(s) for s in cases.scores.values()]
+    return tuple(sorted(set.intersection(*sets))) if sets else ()
+
+
+def _shaped(scores: FloatArray, metric: str) -> NDArray[np.float64] | NDArray[np.intp]:
+    """One system's scores (n, K) as the metric reads them: (n,), (n, C), or predicted codes (n,)."""
+    if scores.shape[1] > 1:
+        return scores
+    return (scores[:, 0] >= 0.5).astype(np.intp) if metric in _DECIDED else scores[:, 0]
+
+
+def _from_plain(e: PlainEstimate, encoder: str, seeds: tuple[int, ...]) -> Estimate:
+    return Estimate(
+        encoder,
+        e.value,
+        e.ci_low,
+        e.ci_high,
+        method="" if e.method == "none" else e.method,
+        verdict=str(e.verdict),
+        note=_note(e.verdict),
+        seeds=seeds,
+        seed_values=() if e.value is None else (e.value,),
+        shown_seed=seeds[0],
+    )
+
+
+def _from_seeds(e: SeedEstimate, encoder: str, seeds: tuple[int, ...], method: str) -> Estimate:
+    order = np.argsort(e.per_seed, kind="stable")
+    return Estimate(
+        encoder,
+        e.value,
+        e.ci_low,
+        e.ci_high,
+        method=method if e.ci_low is not None else "",
+        verdict=str(e.verdict),
+        note=_note(e.verdict),
+        seeds=seeds,
+        seed_values=e.per_seed,
+        shown_seed=seeds[int(order[(len(order) - 1) // 2])],
+    )
+
+
+def _note(verdict: Verdict) -> str:
+    return "" if verdict is Verdict.OK else verdict.explanation
+
+
+def _comparison(
+    p: PairedComparison, encoders: tuple[str, ...], panel: str, family: str, rules: Rules
+) -> Comparison:
+    margin_verdict, equivalent = "", None
+    if rules.margin is not None and p.difference is not None and p.se and p.verdict.has_p_value:
+        tested = non_inferiority(p.difference, p.se, rules.margin, rules.alpha)
+        margin_verdict, equivalent = tested.verdict, tested.equivalent
+    return Comparison(
+        panel=panel,
+        family=family,
+        first=encoders[p.index_a],
+        second=encoders[p.index_b],
+        value_first=p.value_a,
+        value_second=p.value_b,
+        difference=p.difference,
+        ci_low=p.ci_low,
+        ci_high=p.ci_high,
+        se=p.se,
+        p_value=p.p_value,
+        p_permutation=p.permutation_p,
+        detectable=p.smallest_detectable_difference,
+        verdict=str(p.verdict),
+        note=_note(p.verdict),
+        method=p.method,
+        margin_verdict=margin_verdict,
+        equivalent=equivalent,
+    )
+
+
+def _refusals(cases: Cases) -> tuple[str, ...]:
+    return tuple(
+        f"{encoder} is left out of the comparisons: {why}." for encoder, why in cases.refused.items()
+    )
+
+
+def _lost_seeds(cases: Cases, kept: tuple[int, ...]) -> tuple[str, ...]:
+    lost = sorted({s for seeds in cases.scores.values() for s in seeds} - set(kept))
+    if not lost:
+        return ()
+    short = [e for e, seeds in cases.scores.items() if not set(lost) <= set(seeds)]
+    return (f"Seeds {', '.join(map(str, lost))} are left out: {', '.join(short)} did not finish them.",)
+
+
+def _excluded(excluded: tuple[ExcludedClass, ...], classes: tuple[str, ...]) -> tuple[str, ...]:
+    if not excluded:
+        return ()
+    names = [f"{classes[e.index]} ({e.n_positive} cases)" for e in excluded]
+    return (f"Left out of the macro average, with too few cases: {', '.join(names)}.",)
+
+
+def _without_interval(e: Estimate) -> Estimate:
+    import dataclasses
+
+    return dataclasses.replace(e, ci_low=None, ci_high=None, method="", verdict=UNPAIRED, note=UNPAIRED_NOTE)
+
+
+def _without_test(c: Comparison) -> Comparison:
+    import dataclasses
+
+    return dataclasses.replace(
+        c,
+        ci_low=None,
+        ci_high=None,
+        se=None,
+        p_value=None,
+        p_permutation=None,
+        detectable=None,
+        verdict=UNPAIRED,
+        note=UNPAIRED_NOTE,
+        margin_verdict="",
+        equivalent=None,
+    )
+
+
+def published_winner(cases: Cases, estimates: Mapping[str, Estimate]) -> str | None:
+    """The winner of a binary panel by the rule of published tables, or None where it declares none."""
+    encoders = [e for e in cases.scores if e in estimates]
+    if len(encoders) < 2 or len(np.unique(cases.labels)) < 2:
+        return None
+    scores = np.stack([cases.scores[e][estimates[e].shown_seed][:, 0] for e in encoders], axis=1)
+    rule = retfound_green_rule(cases.labels, scores)
+    return encoders[rule.winner] if rule.p_value is not None and rule.p_value < 0.05 else None

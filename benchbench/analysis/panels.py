@@ -1,0 +1,159 @@
+"""Panels: judged, corrected over their family, tied, and ordered."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from ..results import Row, RunInfo
+from ..statistics import benjamini_hochberg, holm
+from .cases import Cases, Key
+from .judge import Judged, Rules, judge
+from .model import PRIMARY, Comparison, Estimate, Panel
+from .ties import tie_letters
+from .views import encoder_view
+
+
+def build_panels(info: RunInfo, cases: Mapping[Key, Cases], rules: Rules) -> tuple[Panel, ...]:
+    """Every panel of the run, in the order of the suite's tasks and protocols, corrected and with views."""
+    panels = [_judged_panel(info, found, rules) for found in _in_order(info, cases)]
+    corrected = correct([c for p in panels for c in p.comparisons], rules.alpha)
+    by_panel: dict[str, list[Comparison]] = {}
+    for comparison in corrected:
+        by_panel.setdefault(comparison.panel, []).append(comparison)
+    return tuple(_finished(p, tuple(by_panel.get(p.id, ())), rules) for p in panels)
+
+
+def _in_order(info: RunInfo, cases: Mapping[Key, Cases]) -> list[Cases]:
+    tasks = [f"{d.name}/{t.name}" for d in info.datasets for t in d.tasks]
+    protocols = [p.name for p in info.protocols]
+    rank = {name: i for i, name in enumerate(tasks)}
+    order = {name: i for i, name in enumerate(protocols)}
+
+    def position(key: Key) -> tuple[int, int, int, int, tuple[tuple[str, str], ...]]:
+        task, source, protocol, axes = key
+        return (
+            len(axes),
+            order.get(protocol, len(order)),
+            rank.get(task, len(rank)),
+            -1 if source == task else rank.get(source, len(rank)),
+            axes,
+        )
+
+    return [cases[key] for key in sorted(cases, key=position)]
+
+
+def panel_id(key: Key) -> str:
+    """A short name of a panel, safe in file names and anchors, unique by a digest of the key."""
+    task, source, protocol, axes = key
+    words = [task, *([f"from {source}"] if source != task else []), protocol, *(f"{k} {v}" for k, v in axes)]
+    slug = re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-")[:60]
+    return f"{slug}-{hashlib.sha256(repr(key).encode()).hexdigest()[:6]}"
+
+
+def _judged_panel(info: RunInfo, cases: Cases, rules: Rules) -> Panel:
+    task, source, protocol, axes = cases.key
+    rows = [r for found in cases.rows.values() for r in found]
+    record = info.task(task)
+    identity = panel_id(cases.key)
+    family = PRIMARY if not axes else f"by {', '.join(name for name, _ in axes)}"
+    judged = judge(cases, identity, family, rows[0].metric, record.classes, rules)
+    return Panel(
+        id=identity,
+        task=task,
+        title=task_title(info, task),
+        kind=record.kind,
+        classes=record.classes,
+        metric=rows[0].metric,
+        source_task=source,
+        source_title=task_title(info, source),
+        protocol=protocol,
+        axes=axes,
+        family=family,
+        n=cases.n,
+        n_patients=_patients(cases),
+        n_train=int(np.median([r.n_train for r in rows])),
+        counts=_counts(cases, record.classes),
+        estimates=_stamped(judged, cases.rows),
+        comparisons=judged.comparisons,
+        notes=judged.notes,
+        views=tuple(
+            encoder_view(cases, e.encoder, e.shown_seed, record.kind, record.classes)
+            for e in judged.estimates
+            if not axes
+        ),
+    )
+
+
+def task_title(info: RunInfo, name: str) -> str:
+    """``referable DR (IDRiD)``: the task's title and its data set's."""
+    try:
+        record, dataset = info.task(name), info.dataset(name.rpartition("/")[0])
+    except (KeyError, StopIteration):
+        return name
+    return f"{record.title} ({dataset.title})"
+
+
+def _patients(cases: Cases) -> int | None:
+    if not cases.identified:
+        return None
+    return cases.n if cases.groups is None else len(set(cases.groups.tolist()))
+
+
+def _counts(cases: Cases, classes: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    labels = cases.labels
+    if labels.ndim == 2:
+        return tuple((name, int((labels[:, c] == 1).sum())) for c, name in enumerate(classes))
+    return tuple((name, int((labels == c).sum())) for c, name in enumerate(classes))
+
+
+def _stamped(judged: Judged, rows: Mapping[str, Iterable[Row]]) -> tuple[Estimate, ...]:
+    found = []
+    for estimate in judged.estimates:
+        stamps = tuple(dict.fromkeys(s for row in rows[estimate.encoder] for s in row.stamps.split()))
+        found.append(dataclasses.replace(estimate, stamps=stamps))
+    return tuple(sorted(found, key=lambda e: -np.inf if e.value is None else e.value, reverse=True))
+
+
+def correct(comparisons: Iterable[Comparison], alpha: float) -> list[Comparison]:
+    """Holm and Benjamini-Hochberg within each family, and the outcome that follows."""
+    done: list[Comparison] = []
+    families: dict[str, list[Comparison]] = {}
+    for c in comparisons:
+        families.setdefault(c.family, []).append(c)
+    for members in families.values():
+        raw = [c.p_value for c in members]
+        by_holm, by_bh = holm(raw, alpha), benjamini_hochberg(raw, alpha)
+        for c, p_holm, p_bh in zip(members, by_holm.adjusted, by_bh.adjusted, strict=True):
+            corrected = dataclasses.replace(
+                c,
+                p_holm=None if np.isnan(p_holm) else float(p_holm),
+                p_bh=None if np.isnan(p_bh) else float(p_bh),
+            )
+            done.append(dataclasses.replace(corrected, outcome=_outcome(corrected, alpha)))
+    return done
+
+
+def _outcome(c: Comparison, alpha: float) -> str:
+    """A win needs a corrected p below alpha and an interval that excludes 0."""
+    if c.p_holm is None or c.ci_low is None or c.ci_high is None:
+        return "untested"
+    if c.p_holm < alpha and c.ci_low > 0:
+        return "first"
+    if c.p_holm < alpha and c.ci_high < 0:
+        return "second"
+    return "undecided"
+
+
+def _finished(panel: Panel, comparisons: tuple[Comparison, ...], rules: Rules) -> Panel:
+    estimates = panel.estimates
+    if rules.reference is None and any(c.outcome != "untested" for c in comparisons):
+        tested = {e for c in comparisons if c.outcome != "untested" for e in (c.first, c.second)}
+        ordered = [e.encoder for e in estimates if e.encoder in tested]
+        letters = tie_letters(ordered, {frozenset((c.first, c.second)) for c in comparisons if c.winner})
+        estimates = tuple(dataclasses.replace(e, letters=letters.get(e.encoder, "")) for e in estimates)
+    return dataclasses.replace(panel, estimates=estimates, comparisons=comparisons)

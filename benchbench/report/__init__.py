@@ -1,0 +1,67 @@
+"""The report of a run: one HTML page, and every table and figure as a file beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..analysis import Analysis
+    from ..api import ReportSection
+    from .page import PluginSection
+
+__all__ = ["write_report"]
+
+
+def write_report(run_folder: Path, sections: Iterable[ReportSection] = ()) -> Path:
+    """Write report.html, CSV and LaTeX tables, BibTeX and figures into a run's folder, from its files alone.
+
+    Args:
+        run_folder: Folder with rows.csv, predictions.parquet and run.json.
+        sections: Sections of plugins, added at the end.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        BenchError: The folder is not that of a run, or its files cannot be read.
+    """
+    from ..analysis import analyse
+    from ..results import read_run
+    from ..store import atomic_write
+    from .figures import draw_all
+    from .files import write_files
+    from .methods import methods_text, references
+    from .page import Content, render
+
+    run = read_run(run_folder)
+    analysis = analyse(run)
+    figures = draw_all(analysis)
+    written = write_files(run, analysis, figures)
+    content = Content(
+        analysis=analysis,
+        info=run.info,
+        figures=figures,
+        methods=methods_text(run.info, analysis),
+        references=references(run.info),
+        sections=_rendered(sections, analysis),
+        files=written,
+    )
+    page = run.folder / "report.html"
+    atomic_write(page, render(content).encode("utf-8"))
+    return page
+
+
+def _rendered(sections: Iterable[ReportSection], analysis: Analysis) -> Sequence[PluginSection]:
+    from .page import PluginSection
+
+    found = []
+    for section in sections:
+        try:
+            lines = tuple(str(line) for line in section.render(analysis))
+        except Exception as error:  # a plugin's fault must not cost the report
+            found.append(PluginSection(section.title, (), f"{type(error).__name__}: {error}"))
+        else:
+            found.append(PluginSection(section.title, lines))
+    return tuple(found)

@@ -1,0 +1,194 @@
+"""Drawing with matplotlib, and turning the drawing into an SVG that follows the page's theme.
+
+Figures are drawn in a fixed set of colours. In the page each of them becomes a CSS variable, so that one drawing
+serves light, dark and print; the files beside the page keep the plain colours. Text stays text.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, GRID, PAPER = "#1f2328", "#5f6670", "#dfe1e4", "#fdfdfc"
+SERIES = ("#0b6a74", "#b3541e", "#5b4a9e", "#2f6f35", "#a8324a", "#7a5c00", "#35608f", "#6b6b6b")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "h")
+MAX_SERIES = 8
+"""More lines than this cannot be told apart; the best are drawn, and the caption says so."""
+
+VARIABLES = {
+    INK: "--ink",
+    MUTED: "--muted",
+    GRID: "--rule",
+    PAPER: "--paper",
+    **{colour: f"--series-{i + 1}" for i, colour in enumerate(SERIES)},
+}
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 9.0,
+    "text.parse_math": False,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 1.5,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "figure.facecolor": "none",
+    "axes.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+@dataclass(frozen=True)
+class Series:
+    """What the tooltip of one line or set of points says."""
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    labels: Sequence[str] = ()
+    """One text per point; curves have none."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Where one set of axes lies in the drawing, in its own units, and what is in it."""
+
+    box: tuple[float, float, float, float]
+    """left, top, right, bottom."""
+    x: tuple[float, float]
+    y: tuple[float, float]
+    x_name: str
+    y_name: str
+    series: Sequence[Series]
+    curves: bool
+    log_x: bool = False
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A finished figure: as a file, as a part of the page, in words, and for the tooltips."""
+
+    name: str
+    svg: str
+    """Stand-alone SVG file."""
+    inline: str
+    """The same for the page: no ids that could clash, colours as CSS variables."""
+    alt: str
+    caption: str
+    plots: Sequence[Plot] = field(default=())
+
+
+def canvas(width: float, height: float) -> Figure:
+    """An empty figure in inches, in the house style."""
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    matplotlib.rcParams.update(_STYLE)
+    figure = Figure(figsize=(width, height))
+    FigureCanvasSVG(figure)
+    return figure
+
+
+def finished(
+    figure: Figure,
+    name: str,
+    alt: str,
+    caption: str,
+    plots: Sequence[tuple[Axes, str, str, Sequence[Series], bool]],
+) -> Drawing:
+    """Render a figure. `plots` are (axes, x name, y name, series, whether they are curves)."""
+    import logging
+    import warnings
+
+    import matplotlib
+
+    buffer = io.BytesIO()
+    fonts = logging.getLogger("matplotlib.font_manager")
+    level = fonts.level
+    fonts.setLevel(logging.ERROR)
+    try:
+        # The reader's own fonts draw the text; a glyph that is missing here does not matter.
+        with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": name}):
+            warnings.simplefilter("ignore")
+            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "benchbench"})
+    finally:
+        fonts.setLevel(level)
+    svg = _tidied(buffer.getvalue().decode(), name)
+    return Drawing(name, svg, _inline(svg), alt, caption, [_placed(figure, *plot) for plot in plots])
+
+
+def _tidied(svg: str, name: str) -> str:
+    """Without comments (they repeat text) and without ids that nothing refers to; the others made unique."""
+    svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
+    used = set(re.findall(r"#([\w.-]+)[\"')]", svg))
+    svg = re.sub(r' id="([^"]*)"', lambda m: f' id="{name}-{m[1]}"' if m[1] in used else "", svg)
+    svg = re.sub(r"url\(#([\w.-]+)\)", lambda m: f"url(#{name}-{m[1]})", svg)
+    svg = re.sub(r'xlink:href="#([\w.-]+)"', lambda m: f'xlink:href="#{name}-{m[1]}"', svg)
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "system-ui, sans-serif", svg)
+    return re.sub(r"(\d+\.\d{2})\d+", r"\1", svg)
+
+
+def _inline(svg: str) -> str:
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<style.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r'<svg([^>]*?) width="[^"]*"', r"<svg\1", body, count=1)
+    body = re.sub(r'<svg([^>]*?) height="[^"]*"', r"<svg\1", body, count=1)
+    body = body.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
+    for colour, variable in VARIABLES.items():
+        body = body.replace(colour, f"var({variable})")
+    return body
+
+
+def _placed(
+    figure: Figure, axes: Axes, x_name: str, y_name: str, series: Sequence[Series], curves: bool
+) -> Plot:
+    width, height = (72 * side for side in figure.get_size_inches())
+    place = axes.get_position()
+    box = (place.x0 * width, (1 - place.y1) * height, place.x1 * width, (1 - place.y0) * height)
+    left, right = axes.get_xlim()
+    bottom, top = axes.get_ylim()
+    return Plot(
+        tuple(round(float(v), 1) for v in box),  # type: ignore[arg-type]
+        (float(left), float(right)),
+        (float(bottom), float(top)),
+        x_name,
+        y_name,
+        series,
+        curves,
+        axes.get_xscale() == "log",
+    )
+
+
+def look(i: int) -> dict[str, Any]:
+    """Colour and dash of the i-th encoder of the run: the same in every figure."""
+    return {"color": SERIES[i % len(SERIES)], "linestyle": DASHES[(i // len(SERIES)) % len(DASHES)]}
+
+
+def rounded(values: Any, digits: int = 4) -> list[float]:
+    """Values short enough to be written into the page."""
+    return [round(float(v), digits) for v in np.asarray(values)]

@@ -1,0 +1,93 @@
+"""The methods text: what was done, in sentences that can be pasted into a paper."""
+
+from __future__ import annotations
+
+from ..analysis import PRIMARY, Analysis
+from ..analysis.sentences import listed, metric_name
+from ..results import RunInfo
+
+REFERENCES = {
+    "delong": "DeLong ER, DeLong DM, Clarke-Pearson DL. Comparing the areas under two or more correlated receiver "
+    "operating characteristic curves: a nonparametric approach. Biometrics 1988;44:837-845.",
+    "obuchowski": "Obuchowski NA. Nonparametric analysis of clustered ROC curve data. Biometrics 1997;53:567-578.",
+    "orh": "Hillis SL. A comparison of denominator degrees of freedom methods for multiple observer ROC analysis. "
+    "Statistics in Medicine 2007;26:596-619.",
+    "kappa": "Fleiss JL, Cohen J, Everitt BS. Large sample standard errors of kappa and weighted kappa. "
+    "Psychological Bulletin 1969;72:323-327.",
+    "holm": "Holm S. A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics "
+    "1979;6:65-70.",
+    "letters": "Piepho HP. An algorithm for a letter-based representation of all-pairwise comparisons. Journal of "
+    "Computational and Graphical Statistics 2004;13:456-466.",
+}
+
+
+def methods_text(info: RunInfo, analysis: Analysis) -> list[str]:
+    """Paragraphs."""
+    parts = (_data(info), _models(info, analysis), _statistics(analysis), _software(info))
+    return [p for p in parts if p]
+
+
+def references(info: RunInfo) -> list[str]:
+    """The statistical references that the methods text leans on."""
+    return list(REFERENCES.values())
+
+
+def _data(info: RunInfo) -> str:
+    parts = []
+    for d in info.datasets:
+        patients = f" of {d.patients} patients" if d.patients else ""
+        parts.append(f"{d.title} ({d.images} images{patients}; {d.split} split)")
+    if not parts:
+        return ""
+    text = f"Encoders were compared on {listed(parts)}."
+    simulated = [d.title for d in info.datasets if d.simulated]
+    if simulated:
+        text += (
+            f" The images of {listed(simulated)} were simulated; these results say nothing about patients."
+        )
+    return text
+
+
+def _models(info: RunInfo, analysis: Analysis) -> str:
+    names = listed([e.title for e in info.encoders])
+    text = f"The following encoders were compared: {names}." if names else ""
+    for p in info.protocols:
+        text += f" {p.title}: {p.description.rstrip('.')}."
+        if p.deterministic:
+            text += " This protocol is deterministic and was run once."
+    seeds = max((len(e.seeds) for p in analysis.panels for e in p.estimates), default=1)
+    return text + (f" Stochastic protocols were run with {seeds} seeds." if seeds > 1 else "")
+
+
+def _statistics(analysis: Analysis) -> str:
+    primary = [p for p in analysis.panels if p.family == PRIMARY]
+    metrics = listed(list(dict.fromkeys(metric_name(p.metric) for p in primary)))
+    methods = listed(list(dict.fromkeys(c.method for p in primary for c in p.comparisons)))
+    pairs = (
+        "all pairs of encoders"
+        if analysis.reference is None
+        else f"every encoder with {analysis.titles.get(analysis.reference, analysis.reference)}"
+    )
+    text = f"The primary metric was {metrics}." if metrics else ""
+    if methods:
+        text += (
+            f" We compared {pairs} on the same test images ({methods}), two-sided, and corrected the "
+            f"{analysis.wins.tests} p-values of the primary metric by Holm's method as one family "
+            f"(alpha = {analysis.alpha:g})."
+        )
+    if any(p.clustered for p in primary):
+        text += " Where a patient contributed several images, the variance was clustered by patient."
+    text += (
+        " AUROCs carry 95 % confidence intervals on the logit scale. The smallest detectable difference is the true "
+        "difference that the test finds with 80 % power (2.80 standard errors). No test was computed for classes with "
+        "fewer than ten test cases."
+    )
+    if analysis.margin is not None:
+        text += " Non-inferiority and equivalence were judged against a margin "
+        text += f"of {analysis.margin:g}, declared in advance."
+    return text
+
+
+def _software(info: RunInfo) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in info.versions.items())
+    return f"Analyses used benchbench ({versions})."

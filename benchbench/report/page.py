@@ -1,0 +1,159 @@
+"""report.html: one self-contained page, everything from plugins and files escaped."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from ..analysis import Analysis, Panel
+from ..results import STAMPS, RunInfo
+from . import text
+from .figures.base import Drawing
+from .tables import HeadlineTable, comparison_matrix, headline_tables
+
+
+@dataclass(frozen=True)
+class PluginSection:
+    """A section that a plugin added: plain lines, or why it failed."""
+
+    title: str
+    lines: tuple[str, ...]
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the page is made from."""
+
+    analysis: Analysis
+    info: RunInfo
+    figures: Mapping[str, Drawing]
+    methods: Sequence[str]
+    references: Sequence[str]
+    sections: Sequence[PluginSection] = ()
+    cost: Any = None
+    files: Sequence[str] = ()
+
+
+@cache
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("benchbench.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        number=text.number,
+        interval=text.interval,
+        percent=text.percent,
+        count=text.count,
+        seconds=text.seconds,
+        p=text.p_text,
+        words=text.words,
+        metric=text.metric_name,
+        shortened=text.shortened,
+        as_json=lambda value: json.dumps(value, indent=1, ensure_ascii=False, default=str),
+    )
+    environment.globals.update(
+        interval_text=lambda e: text.interval(e.ci_low, e.ci_high),
+        matrix=comparison_matrix,
+        outcome=text.outcome_text,
+        meaning=STAMPS,
+        heat=heat,
+        rank_colour=rank_colour,
+    )
+    return environment
+
+
+def heat(share: float | None) -> str:
+    """A background of the accent colour, as strong as `share` in 0..1; safe in a style attribute."""
+    if share is None or share != share:
+        return ""
+    return f"--heat:{100 * min(max(share, 0.0), 1.0):.0f}%"
+
+
+def rank_colour(position: int) -> str:
+    """The CSS variable of an encoder's line colour."""
+    from .figures.base import SERIES
+
+    return f"var(--series-{position % len(SERIES) + 1})"
+
+
+def render(content: Content) -> str:
+    """The page as HTML."""
+    from markupsafe import Markup
+
+    folder = files("benchbench.report") / "templates"
+    analysis = content.analysis
+    script = (folder / "script.js").read_text(encoding="utf-8")
+    return str(
+        _environment()
+        .get_template("report.html")
+        .render(
+            a=analysis,
+            info=content.info,
+            headlines=headline_tables(analysis),
+            figures=content.figures,
+            drawn={name: Markup(d.inline) for name, d in content.figures.items()},
+            plots=Markup(text.script_json({n: _plots(d) for n, d in content.figures.items() if d.plots})),
+            css=Markup((folder / "style.css").read_text(encoding="utf-8")),
+            script=Markup(script),
+            script_hash=_hash(script),
+            shared_stamps=[s for s in analysis.stamps if all(s in p.shared_stamps for p in analysis.panels)],
+            always_stamped=lambda encoder: _always(analysis, encoder),
+            row_stamps=_row_stamps,
+            cell_stamps=_cell_stamps,
+            findings=analysis.lints,
+            methods=content.methods,
+            references=content.references,
+            sections=content.sections,
+            cost=content.cost,
+            files=content.files,
+            position={e: i for i, e in enumerate(analysis.encoders)},
+            groups=_panel_groups(analysis),
+        )
+    )
+
+
+def _hash(script: str) -> str:
+    """Only this script may run: anything injected is refused by the browser as well."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode()
+
+
+def _always(analysis: Analysis, encoder: str) -> list[str]:
+    """Stamps that an encoder carries on every panel, beyond those that all encoders share."""
+    own = [p.own_stamps(encoder) for p in analysis.panels if p.estimate(encoder)]
+    return [s for s in (own[0] if own else ()) if all(s in stamps for stamps in own)]
+
+
+def _row_stamps(table: HeadlineTable, encoder: str) -> list[str]:
+    own = [p.own_stamps(encoder) for p in table.panels if p.estimate(encoder)]
+    return [s for s in (own[0] if own else ()) if all(s in stamps for stamps in own)]
+
+
+def _cell_stamps(table: HeadlineTable, panel: Panel, encoder: str) -> list[str]:
+    return [s for s in panel.own_stamps(encoder) if s not in _row_stamps(table, encoder)]
+
+
+def _plots(drawing: Drawing) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(p) for p in drawing.plots]
+
+
+def _panel_groups(analysis: Analysis) -> list[tuple[str, list[Panel]]]:
+    """Panels of the primary family by target task, for one section each."""
+    groups: dict[str, list[Panel]] = {}
+    for panel in analysis.panels:
+        if panel.family == "primary":
+            groups.setdefault(panel.task, []).append(panel)
+    return [(members[0].title, members) for members in groups.values()]

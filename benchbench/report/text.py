@@ -1,0 +1,118 @@
+"""How numbers and names are written, in the page, in tables for papers, and in figures."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from ..analysis.model import Comparison, Estimate
+from ..analysis.sentences import metric_name, p_text, signed
+
+__all__ = ["dash", "metric_name", "number", "p_text", "signed"]
+
+dash = "–"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A value with a fixed number of decimals and a true minus sign; a dash where there is none."""
+    if value is None or value != value:
+        return dash
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def interval(low: float | None, high: float | None, digits: int = 3) -> str:
+    """``[0.812, 0.901]``, or nothing."""
+    if low is None or high is None:
+        return ""
+    return f"[{number(low, digits)}, {number(high, digits)}]"
+
+
+def percent(value: float | None) -> str:
+    """A share as whole percent."""
+    return dash if value is None or value != value else f"{100 * value:.0f} %"
+
+
+def count(value: int | None) -> str:
+    """An integer with thin spaces between thousands."""
+    return dash if value is None else f"{value:,}".replace(",", "\u202f")
+
+
+def seconds(value: float) -> str:
+    """A duration as a person says it."""
+    if value < 60:
+        return f"{value:.1f} s"
+    if value < 3600:
+        return f"{value / 60:.1f} min"
+    return f"{value / 3600:.1f} h"
+
+
+def shortened(text: str, length: int = 28) -> str:
+    """One line of at most `length` characters."""
+    flat = " ".join(str(text).split())
+    return flat if len(flat) <= length else flat[: length - 1].rstrip() + "…"
+
+
+def words(name: str) -> str:
+    """A protocol's or metric's name in words."""
+    return name.replace("_", " ")
+
+
+def outcome_text(c: Comparison, titles: dict[str, str]) -> str:
+    """What a comparison says, in two or three words."""
+    if c.outcome == "untested":
+        return "not tested"
+    if c.winner is None:
+        return "cannot be told apart"
+    return f"{titles.get(c.winner, c.winner)} is better"
+
+
+def estimate_text(e: Estimate, digits: int = 3) -> str:
+    """``0.912 [0.871, 0.941]``."""
+    return f"{number(e.value, digits)} {interval(e.ci_low, e.ci_high, digits)}".strip()
+
+
+def script_json(value: Any) -> str:
+    """JSON that may stand inside a script element whatever it holds."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return (
+        text.replace("<", "\\u003c")
+        .replace(">", "\\u003e")
+        .replace("&", "\\u0026")
+        .replace("\u2028", "\\u2028")
+        .replace("\u2029", "\\u2029")
+    )
+
+
+def latex(text: str) -> str:
+    """Plain text made safe for LaTeX."""
+    specials = {
+        "\\": r"\textbackslash{}",
+        "{": r"\{",
+        "}": r"\}",
+        "$": r"\$",
+        "&": r"\&",
+        "#": r"\#",
+        "%": r"\%",
+        "_": r"\_",
+        "^": r"\textasciicircum{}",
+        "~": r"\textasciitilde{}",
+        "−": r"$-$",
+        "–": "--",
+        "…": r"\ldots{}",
+        "\u202f": r"\,",
+        "<": r"$<$",
+        ">": r"$>$",
+    }
+    return "".join(specials.get(c, c) for c in " ".join(text.split()))
+
+
+def file_name(text: str) -> str:
+    """A name that is safe on every file system."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80] or "unnamed"
+
+
+def joined(parts: Sequence[str], separator: str = " · ") -> str:
+    """The parts that are not empty."""
+    return separator.join(p for p in parts if p)
