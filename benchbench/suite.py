@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
+from .cost.config import CostConfig
 from .errors import SuiteError, did_you_mean
 from .yamlfile import Location, YamlFile, parse_yaml, read_yaml
 
@@ -107,18 +108,6 @@ class Statistics(_Strict):
     )
 
 
-class Cost(_Strict):
-    """Whether and how compute cost is measured, and the constants that turn it into money and carbon."""
-
-    measure: Literal["off", "quick", "full"] = Field("off", description="How long to measure.")
-    batches: tuple[int, ...] = Field((1, 8, 32), description="Batch sizes of the throughput sweep.")
-    price_per_gpu_hour: float = Field(3.67, ge=0, description="Money per GPU-hour, in `currency`.")
-    currency: str = "USD"
-    gpu_watts: float = Field(400.0, gt=0, description="Power of the declared GPU under load.")
-    pue: float = Field(1.2, ge=1, description="Power usage effectiveness of the data centre.")
-    grid_kg_co2_per_kwh: float = Field(0.4, ge=0, description="Carbon intensity of the grid.")
-
-
 class Suite(_Strict):
     """A benchmark: encoders x tasks x protocols x seeds, and the statistics."""
 
@@ -131,7 +120,7 @@ class Suite(_Strict):
     seeds: tuple[int, ...] | None = Field(None, description="Seeds of stochastic protocols; default: 0 to 4.")
     statistics: Statistics = Statistics()
     audit: Literal["report", "strict"] = Field("report", description="strict: a leak stops the run.")
-    cost: Cost = Cost()
+    cost: CostConfig = CostConfig()
 
     @field_validator("seeds")
     @classmethod
@@ -213,7 +202,7 @@ def _keys_at(location: Location) -> list[str]:
         "tasks": TaskUse,
         "protocols": ProtocolUse,
         "statistics": Statistics,
-        "cost": Cost,
+        "cost": CostConfig,
     }
     if not location:
         model: type[BaseModel] = Suite

@@ -1,0 +1,299 @@
+"""Timings of one encoder: the model alone, from files, memory, energy, and a linear probe on its embeddings."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..api import EncoderInfo
+from ..machine import versions
+from .rows import CostRow, Measured, Provenance, Unmeasured, row_of
+from .setup import Setup, also
+from .timing import LoadMeter, Timing, noise_note, time_steps
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..inference import EmbedRequest, Runner
+
+LATENCIES = (50, 90, 99)
+PROBE_ROWS = (2000, 500)
+"""Training and test images of the timed probe."""
+
+
+def full_name(info: EncoderInfo) -> str:
+    """Name with its variant, as in suites."""
+    return info.name if info.variant == "default" else f"{info.name}:{info.variant}"
+
+
+class EncoderBench:
+    """Timings of one encoder; the model is loaded when it is first needed."""
+
+    def __init__(self, request: EmbedRequest, setup: Setup) -> None:
+        self.request, self.setup = request, setup
+        self.name = full_name(request.encoder)
+        self._runner: Runner | None = None
+
+    @property
+    def runner(self) -> Runner:
+        """The encoder with random weights on the device."""
+        if self._runner is None:
+            from ..inference import Runner
+
+            self._runner = Runner(self.request, self.setup.device, self.setup.threads)
+        return self._runner
+
+    def close(self) -> None:
+        """Free the model."""
+        self._runner = None
+
+    def measured(self, value: float, unit: str, batch: int, timing: Timing | None, note: str) -> Measured:
+        """A value with everything that the table says of it."""
+        spread = timing.spread if timing else math.nan
+        return Measured(
+            value,
+            unit,
+            self.setup.device,
+            self.request.precision,
+            batch,
+            self.setup.threads,
+            len(timing.steps) if timing else 1,
+            spread,
+            self.setup.versions,
+            note=note,
+        )
+
+    def row(self, quantity: str, value: Measured | Unmeasured) -> CostRow:
+        """A value of this encoder as a row."""
+        return row_of(self.name, quantity, value, self.request.backend)
+
+    def model_rows(self) -> list[CostRow]:
+        """Throughput by batch, latency, memory and energy of the model alone, on inputs that lie in memory."""
+        from ..inference import cpu_threads
+
+        with cpu_threads(self.setup.threads):
+            rows, best = self._sweep()
+            if best:
+                rows.extend(self._memory(best))
+                rows.extend(self._energy(best))
+        return rows
+
+    def _sweep(self) -> tuple[list[CostRow], int]:
+        rows: list[CostRow] = []
+        best, best_rate, per_image = 0, 0.0, 0.0
+        for batch in sorted({1, *self.setup.config.batches}):
+            limit = self.setup.effort.longest
+            if per_image * batch > limit:
+                reason = (
+                    f"one batch would take about {per_image * batch:.0f} s, above the limit of {limit:.0f} s"
+                )
+                rows.append(self._unmeasured("throughput", "images/s", batch, reason))
+                continue
+            timing, note = self.time_model(batch)
+            if timing is None:
+                rows.append(self._unmeasured("throughput", "images/s", batch, note))
+                break
+            per_image = timing.median / batch
+            rows.append(self.row("throughput", self.measured(1 / per_image, "images/s", batch, timing, note)))
+            if batch == 1:
+                rows.extend(self._latency(timing, note))
+            if 1 / per_image > best_rate:
+                best, best_rate = batch, 1 / per_image
+                top = self.row("throughput_best", self.measured(best_rate, "images/s", batch, timing, note))
+        return ([*rows, top] if best else rows), best
+
+    def _unmeasured(self, quantity: str, unit: str, batch: int, reason: str) -> CostRow:
+        row = self.row(quantity, Unmeasured(reason, unit))
+        return dataclasses.replace(
+            row, batch=batch, device=self.setup.device, precision=self.request.precision
+        )
+
+    def time_model(self, batch: int) -> tuple[Timing | None, str]:
+        """Timing of the forward pass from uint8 on the host, and a note; None where memory does not suffice."""
+        ring = self.inputs(batch)
+        position = 0
+
+        def step() -> None:
+            nonlocal position
+            position += 1
+            self.runner(ring[position % len(ring)])
+
+        load = LoadMeter()
+        halvings = self.runner.halvings
+        timing = time_steps(step, self.setup.effort, synchronise=self.setup.synchronise)
+        if self.runner.halvings > halvings:
+            return None, "the memory of the device does not hold this batch"
+        return timing, noise_note(timing.spread, load.foreign_share())
+
+    def inputs(self, batch: int) -> list[np.ndarray]:
+        """Different batches in turn, so that no cache holds the input."""
+        import numpy as np
+
+        size = self.request.encoder.preprocess.size
+        rng = np.random.default_rng(0)
+        return [rng.integers(0, 256, (batch, size, size, 3), dtype=np.uint8) for _ in range(4)]
+
+    def _latency(self, timing: Timing, note: str) -> list[CostRow]:
+        rows = []
+        for percent in LATENCIES:
+            seconds = timing.percentile(percent)
+            value: Measured | Unmeasured
+            if seconds is None:
+                value = Unmeasured(f"{len(timing.steps)} steps are too few for this percentile", "ms")
+            else:
+                value = self.measured(seconds * 1000, "ms", 1, timing, note)
+            rows.append(self.row(f"latency_p{percent}", value))
+        return rows
+
+    def _memory(self, batch: int) -> list[CostRow]:
+        from .memory import measure_peak
+
+        data = self.inputs(batch)[0]
+
+        def work() -> None:
+            self.runner(data)
+            self.setup.synchronise()
+
+        peak = measure_peak(work, self.setup.device)
+        what = (
+            ("memory_host", peak.host, peak.host_reason, "whole process"),
+            ("memory_device", peak.device, peak.device_reason, "allocated by torch"),
+        )
+        return [
+            self.row(
+                q, self.measured(v, "B", batch, None, note) if v is not None else Unmeasured(reason, "B")
+            )
+            for q, v, reason, note in what
+        ]
+
+    def _energy(self, batch: int) -> list[CostRow]:
+        """Energy per image over the time of one effort; the first meter that works."""
+        import time
+
+        from .energy import measure_energy
+
+        data = self.inputs(batch)
+        images = 0
+
+        def work() -> None:
+            nonlocal images
+            end = time.perf_counter() + min(self.setup.effort.seconds, 10.0)
+            while images == 0 or time.perf_counter() < end:
+                self.runner(data[0])
+                images += batch
+                self.setup.synchronise()
+
+        found = measure_energy(work, self.setup.device)
+        for energy in found:
+            if energy.joules is not None:
+                value = self.measured(energy.joules / images, "J/image", batch, None, energy.meter)
+                provenance: Provenance = "measured" if energy.measured else "estimated"
+                return [self.row("energy", dataclasses.replace(value, provenance=provenance))]
+        return [self.row("energy", Unmeasured("; ".join(e.reason for e in found), "J/image"))]
+
+    def file_rows(self) -> list[CostRow]:
+        """Speed from JPEG files to embeddings: decoding ahead in threads, and one image after the other."""
+        from ..inference import cpu_threads
+
+        with cpu_threads(self.setup.threads), tempfile.TemporaryDirectory() as folder:
+            paths = _photographs(Path(folder), self.setup.config.photograph, 4)
+            width, height = self.setup.config.photograph
+            kind = f"JPEG {width} x {height}, {paths[0].stat().st_size / 1e6:.2f} MB, read from memory"
+            return [
+                self._timed(
+                    "end_to_end", 8, lambda: self._stream(paths, 16, 8), 16, f"decoding ahead; {kind}"
+                ),
+                self._timed("end_to_end_single", 1, lambda: self._one(paths[0]), 1, f"one by one; {kind}"),
+                self._timed(
+                    "prepare", 0, lambda: self._prepare(paths, 8), 8, f"decode and resize only; {kind}"
+                ),
+            ]
+
+    def _timed(
+        self, quantity: str, batch: int, step: Callable[[], object], images: int, what: str
+    ) -> CostRow:
+        load = LoadMeter()
+        effort = dataclasses.replace(self.setup.effort, steps=min(self.setup.effort.steps, 5), warm_up=1.0)
+        timing = time_steps(step, effort, synchronise=self.setup.synchronise)
+        note = what + also(noise_note(timing.spread, load.foreign_share()))
+        return self.row(quantity, self.measured(images / timing.median, "images/s", batch, timing, note))
+
+    def _stream(self, paths: list[Path], count: int, batch: int) -> None:
+        from ..images.pipeline import prepared_batches
+
+        files = [paths[i % len(paths)] for i in range(count)]
+        cut = [range(i, min(i + batch, count)) for i in range(0, count, batch)]
+        recipe = self.request.encoder.preprocess
+        for _, (pixels,) in prepared_batches(files, [recipe], cut, threads=self.setup.threads):
+            self.runner(pixels)
+
+    def _prepare(self, paths: list[Path], count: int) -> None:
+        from ..images.pipeline import prepared_batches
+
+        files = [paths[i % len(paths)] for i in range(count)]
+        recipe = self.request.encoder.preprocess
+        for _ in prepared_batches(files, [recipe], [range(count)], threads=self.setup.threads):
+            pass
+
+    def _one(self, path: Path) -> None:
+        from ..images import prepare
+
+        self.runner(prepare(path, self.request.encoder.preprocess)[None]).cpu()
+
+    def probe_rows(self) -> list[CostRow]:
+        """Time of a linear probe by the published protocol, on synthetic embeddings of this width."""
+        train, test = PROBE_ROWS
+        step = probe_task(self.request.encoder.embed_dim, train, test)
+        load = LoadMeter()
+        effort = dataclasses.replace(self.setup.effort, seconds=1.0, steps=5, warm_up=1.0)
+        timing = time_steps(step, effort)
+        note = f"standardise, fit, predict; {train} + {test} synthetic embeddings, C = 1"
+        value = Measured(
+            timing.median,
+            "s/task",
+            "cpu",
+            "fp32",
+            0,
+            1,
+            len(timing.steps),
+            timing.spread,
+            f"{self.setup.versions}; scikit-learn {versions()['scikit-learn']}",
+            note=note + also(noise_note(timing.spread, load.foreign_share())),
+        )
+        return [row_of(self.name, "probe", value)]
+
+
+def probe_task(dim: int, train: int, test: int) -> Callable[[], None]:
+    """The published probe (standardise, L2 logistic regression with C = 1) on correlated synthetic embeddings."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
+
+    rng = np.random.default_rng(0)
+    scale = np.arange(1, dim + 1) ** -0.5  # a power-law spectrum, as embeddings have
+    mix = rng.standard_normal((dim, dim)) / math.sqrt(dim)
+    x = ((rng.standard_normal((train + test, dim)) * scale) @ mix).astype(np.float32)
+    y = (x @ rng.standard_normal(dim) + rng.standard_normal(train + test) * x.std() * 5 > 0).astype(int)
+
+    def step() -> None:
+        with threadpool_limits(1):
+            model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=20_000, random_state=42))
+            model.fit(x[:train], y[:train]).predict_proba(x[train:])
+
+    return step
+
+
+def _photographs(folder: Path, size: tuple[int, int], count: int) -> list[Path]:
+    from .photograph import photograph_jpeg
+
+    paths = []
+    for i in range(count):
+        paths.append(folder / f"{i}.jpg")
+        paths[-1].write_bytes(photograph_jpeg(*size, seed=i))
+    return paths

@@ -1,0 +1,114 @@
+"""Where and how long to measure, and the memory of what was measured before."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ..machine import hardware, versions
+from ..store import Store, content_key
+from .config import CostConfig
+from .rows import CostRow, Measured, read_cost, row_of, write_cost
+from .timing import FULL, QUICK, Effort, LoadMeter, noise_note, time_steps
+
+SCHEMA = 1
+"""Raise it when the same settings would be measured in another way."""
+log = logging.getLogger("benchbench")
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Where and how long to measure."""
+
+    config: CostConfig
+    device: str
+    threads: int
+    store: Store | None
+
+    @property
+    def effort(self) -> Effort:
+        """How long one value may take."""
+        return FULL if self.config.measure == "full" else QUICK
+
+    @cached_property
+    def machine(self) -> dict[str, Any]:
+        """Everything of this machine that speed depends on."""
+        from ..images import codecs
+        from .mkl import remedy_state
+
+        return {
+            "hardware": hardware(self.device),
+            "versions": {k: versions()[k] for k in ("python", "torch", "timm", "numpy")},
+            "codecs": codecs(),
+            "threads": self.threads,
+            "mkl_on_amd": remedy_state(),
+        }
+
+    @cached_property
+    def versions(self) -> str:
+        """One line for the rows."""
+        found = dict(self.machine["versions"])
+        if self.machine["mkl_on_amd"] != "not an AMD processor":
+            found["MKL on AMD"] = self.machine["mkl_on_amd"]
+        hardware = self.machine["hardware"]
+        processor = f"{hardware.get('gpu') or hardware['processor']}, {hardware['cores']} cores"
+        return "; ".join([processor, *(f"{k} {v}" for k, v in found.items())])
+
+    def synchronise(self) -> None:
+        """Wait until the device is done."""
+        if self.device.startswith("cuda"):
+            import torch
+
+            torch.cuda.synchronize(self.device)
+
+    def cached(self, what: dict[str, Any], measure: Callable[[], list[CostRow]], name: str) -> list[CostRow]:
+        """Rows from the store, or measured now; NOISY values are measured again next time."""
+        config = self.config.model_dump(mode="json", include={"measure", "batches", "photograph"})
+        identity = {"schema": SCHEMA, "machine": self.machine, "config": config, **what}
+        key = content_key(identity)
+        if self.store and (found := self.store.find("cost", key)):
+            return list(read_cost(found.folder / "cost.csv"))
+        log.info("measuring %s", name)
+        rows = measure()
+        if self.store and not any("NOISY" in row.note for row in rows):
+            self.store.publish("cost", key, identity, lambda folder: write_cost(folder / "cost.csv", rows))
+        return rows
+
+
+def machine_rows(setup: Setup) -> list[CostRow]:
+    """The rate of large matrix products here: the yardstick for speed, in the precision of the products."""
+    import torch
+
+    rows = []
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    size = 8192 if setup.device.startswith("cuda") else 2048
+    for precision, kind in kinds.items():
+        a = torch.randn(size, size, device=setup.device).to(kind)
+        load = LoadMeter()
+        short = dataclasses.replace(setup.effort, seconds=1.0, longest=3.0, warm_up=2.0)
+        timing = time_steps(lambda a=a: torch.mm(a, a), short, synchronise=setup.synchronise)  # type: ignore[misc]
+        rate = Measured(
+            2 * size**3 / min(timing.steps),
+            "FLOP/s",
+            setup.device,
+            precision,
+            0,
+            setup.threads,
+            len(timing.steps),
+            timing.spread,
+            setup.versions,
+            note=f"best of products of {size} x {size} matrices"
+            + also(noise_note(math.nan, load.foreign_share())),
+        )
+        rows.append(row_of("", "matrix_rate", rate))
+    return rows
+
+
+def also(note: str) -> str:
+    """A further note, set off from the one before."""
+    return f"; {note}" if note else ""
