@@ -1,4 +1,4 @@
-"""What every protocol's training step returns, and what turns it into a cell's output."""
+"""What every protocol's training step returns, and how it becomes a cell's output."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchbench.api import CellOutput, Predictions, Task
 from benchbench.context import CellContext, Part
+
+from .samples import Samples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +31,10 @@ class Learned:
     timings: Mapping[str, float] = field(default_factory=dict)
 
 
+Learn = Callable[[CellContext, Samples, Samples | None, Task, Any], Learned]
+"""learn(context, train, validation, task, settings): train a classifier; None: there are no validation images."""
+
+
 class Stopwatch:
     """Seconds by stage."""
 
@@ -45,12 +51,18 @@ class Stopwatch:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
 
 
-def width(task: Task) -> int:
-    """Number of score columns of a task."""
-    return 1 if task.kind == "binary" else len(task.classes)
+def in_domain(learn: Learn) -> Callable[[CellContext], CellOutput]:
+    """The `run` of a protocol that trains and tests on the cell's own task."""
+
+    def run(context: CellContext) -> CellOutput:
+        train = Samples((context.train,))
+        learned = learn(context, train, Samples.of(context.validation), context.task, context.config)
+        return test_once(context, learned)
+
+    return run
 
 
-def in_domain_output(context: CellContext, learned: Learned) -> CellOutput:
+def test_once(context: CellContext, learned: Learned) -> CellOutput:
     """Score the test split of the cell's own task: the last step of a cell."""
     clock = Stopwatch()
     test = context.open_test(context.task_name)
@@ -58,3 +70,8 @@ def in_domain_output(context: CellContext, learned: Learned) -> CellOutput:
         scores = learned.score(test)
     predictions = Predictions(test.image_ids, scores, learned.validation_ids, learned.validation_scores)
     return CellOutput({context.task_name: predictions}, learned.details, {**learned.timings, **clock.seconds})
+
+
+def keep_positive(probabilities: np.ndarray, task: Task) -> np.ndarray:
+    """Binary tasks keep the probability of their positive class only: (n, 2) to (n, 1)."""
+    return probabilities[:, 1:] if task.kind == "binary" else probabilities

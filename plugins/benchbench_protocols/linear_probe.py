@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchbench.api import CellOutput, ProtocolInfo, Task
+from benchbench.api import ProtocolInfo, Task
 from benchbench.context import CellContext, Part
 
-from .learned import Learned, Stopwatch, in_domain_output
+from .learned import Learned, Stopwatch, in_domain, keep_positive
+from .samples import Samples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,21 +31,20 @@ class LinearProbeConfig(BaseModel):
     folds: int = Field(5, ge=2, le=20, description="Inner folds, where the split has no validation images.")
     solver: Literal["benchbench", "sklearn"] = Field(
         "benchbench",
-        description="benchbench: to the optimum; sklearn: scikit-learn's lbfgs at its default tolerance, as papers did.",
+        description="benchbench: to the optimum; sklearn: scikit-learn at its default tolerance, as in papers.",
     )
 
 
-def learn(
-    context: CellContext, train: Part, validation: Part | None, task: Task, config: LinearProbeConfig
+def learn_probe(
+    context: CellContext, train: Samples, validation: Samples | None, task: Task, config: Any
 ) -> Learned:
     """Fit the probe on `train`; C comes from `validation`, else from inner folds that keep patients whole."""
     from ._sklearn_probe import fit_probe
 
     clock = Stopwatch()
     with clock("read"):
-        X = context.features(train)
-        X_val = context.features(validation) if validation is not None else None
-    assert train.labels is not None
+        X = train.features(context)
+        X_val = validation.features(context) if validation is not None else None
     with clock("fit"):
         probe = fit_probe(
             X,
@@ -57,31 +57,20 @@ def learn(
             folds=config.folds,
             max_iter=20_000 if config.solver == "sklearn" else 2000,
         )
+    ids: tuple[str, ...] = ()
+    kept: np.ndarray | None = None
+    if validation is not None and X_val is not None:
+        ids, kept = validation.image_ids, keep_positive(probe.predict_proba(X_val), task)
+    elif probe.out_of_fold is not None:
+        ids, kept = train.image_ids, keep_positive(probe.out_of_fold, task)
 
     def score(part: Part) -> np.ndarray:
-        return _columns(probe.predict_proba(context.features(part)), task)
+        return keep_positive(probe.predict_proba(context.features(part)), task)
 
-    ids: tuple[str, ...] = ()
-    kept = None
-    if validation is not None:
-        ids, kept = validation.image_ids, score(validation)
-    elif probe.out_of_fold is not None:
-        ids, kept = train.image_ids, _columns(probe.out_of_fold, task)
     details: dict[str, float | int | str] = {"n": len(train), "width": X.shape[1]}
     names = task.classes if task.kind == "multilabel" else ("",)
     details |= {f"C {name}".strip(): C for name, C in zip(names, probe.C, strict=True)}
     return Learned(score, ids, kept, details, clock.seconds)
-
-
-def _columns(probabilities: np.ndarray, task: Task) -> np.ndarray:
-    """Binary tasks keep the probability of their positive class only."""
-    return probabilities[:, 1:] if task.kind == "binary" else probabilities
-
-
-def run(context: CellContext) -> CellOutput:
-    """One cell: fit on the training images, score the test images once."""
-    config: Any = context.config
-    return in_domain_output(context, learn(context, context.train, context.validation, context.task, config))
 
 
 LINEAR_PROBE = ProtocolInfo(
@@ -93,7 +82,7 @@ LINEAR_PROBE = ProtocolInfo(
         "images, or by stratified inner folds that keep each patient whole."
     ),
     config=LinearProbeConfig,
-    run=run,
+    run=in_domain(learn_probe),
     needs="embeddings",
     stochastic=False,
     presets={

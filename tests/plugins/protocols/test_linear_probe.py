@@ -25,7 +25,7 @@ def run(dataset, task, tmp_path, **settings):
 
 def test_the_published_preset_equals_scikit_learn_exactly(tmp_path):
     data = toy_dataset()
-    context, output = run(data, "grade", tmp_path, **LINEAR_PROBE.presets["retfound_green_paper"])
+    _, output = run(data, "grade", tmp_path, **LINEAR_PROBE.presets["retfound_green_paper"])
     train = (data.frame["split"] == "train").to_numpy()
     test = (data.frame["split"] == "test").to_numpy()
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=20_000, random_state=42))
@@ -72,7 +72,7 @@ def test_patients_never_straddle_inner_folds(tmp_path):
 
 def test_validation_images_choose_the_strength_and_are_not_trained_on(tmp_path):
     data = toy_dataset(validation=True)
-    context, output = run(data, "grade", tmp_path)
+    _, output = run(data, "grade", tmp_path)
     predictions = output.predictions["toy/grade"]
     validation = data.frame[data.frame["split"] == "val"]
     assert predictions.validation_ids == tuple(validation["image_id"])

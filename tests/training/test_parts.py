@@ -1,0 +1,160 @@
+"""Order, augmentation, losses, selection and the carved validation split, one at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from benchbench_protocols.fine_tune import PRESETS, FineTuneConfig
+from scipy.special import expit
+from sklearn.metrics import f1_score, roc_auc_score
+
+from benchbench.api import HALF, Preprocess, Task
+from benchbench.context import Part
+from benchbench.training.carve import carve_validation
+from benchbench.training.checkpoint import load_checkpoint, save_checkpoint
+from benchbench.training.data import Order, build_augmentation, source_preprocess
+from benchbench.training.losses import build_loss, to_scores
+from benchbench.training.model import OrdinalHead
+from benchbench.training.recipe import Augmentation, Recipe
+from benchbench.training.seeds import seed_everything
+from benchbench.training.selection import selection_value
+
+
+def test_every_epoch_sees_every_image_once_in_another_order():
+    order = Order(images=10, batch_size=4, drop_last=False, seed=0)
+    first, second = ([k for b in order.epoch(e) for k in b] for e in (0, 1))
+    assert sorted(p for _, p in first) == list(range(10))
+    assert [p for _, p in first] != [p for _, p in second]
+    assert order.steps_per_epoch == 3
+
+
+def test_a_stream_that_begins_in_the_middle_is_the_tail_of_the_whole_stream():
+    order = Order(images=10, batch_size=4, drop_last=True, seed=3)
+    whole = list(order.stream(0, 5))
+    assert len(whole) == 10
+    assert list(order.stream(5, 5)) == whole[5:]
+
+
+def test_dropping_the_last_batch_never_drops_the_only_one():
+    assert [len(b) for b in Order(3, 16, True, 0).epoch(0)] == [3]
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_every_preset_turns_a_prepared_image_into_one_of_the_networks_size(preset):
+    from PIL import Image
+
+    recipe = FineTuneConfig(**PRESETS[preset])
+    preprocess = Preprocess("eval", 224, resize="short_side", resize_to=256, mean=HALF, std=HALF)
+    source = source_preprocess(preprocess, recipe.augmentation)
+    pixels = np.random.default_rng(0).integers(0, 255, (source.size, source.size, 3), dtype=np.uint8)
+    transform = build_augmentation(recipe.augmentation, preprocess)
+    varied = []
+    for seed in (1, 1, 2):
+        seed_everything(seed)
+        varied.append(np.asarray(transform(Image.fromarray(pixels))))
+    assert varied[0].shape == (224, 224, 3)
+    assert (varied[0] == varied[1]).all()
+    assert (varied[0] != varied[2]).any()
+
+
+def test_larger_training_images_keep_the_crop_and_drop_the_evaluation_margin():
+    preprocess = Preprocess("eval", 224, resize="short_side", resize_to=256, crop="fundus_circle")
+    source = source_preprocess(preprocess, Augmentation(source_size=448))
+    assert (source.size, source.resize, source.resize_to, source.crop) == (
+        448,
+        "short_side",
+        None,
+        "fundus_circle",
+    )
+    assert source_preprocess(preprocess, Augmentation()) is preprocess
+
+
+def test_the_smoothed_softmax_loss_equals_its_closed_form():
+    logits, y = torch.randn(6, 4, generator=torch.manual_seed(0)), torch.tensor([0.0, 1, 2, 3, 0, 1])
+    loss = build_loss("softmax", Recipe(label_smoothing=0.1), y.numpy(), 4, "cpu")(logits, y)
+    log_p = torch.log_softmax(logits, 1)
+    target = torch.nn.functional.one_hot(y.long(), 4) * 0.9 + 0.1 / 4
+    assert float(loss) == pytest.approx(float(-(target * log_p).sum(1).mean()), rel=1e-6)
+
+
+def test_a_missing_label_adds_nothing_to_the_sigmoid_loss():
+    logits = torch.tensor([[0.3, -1.0], [2.0, 0.5]], requires_grad=True)
+    y = torch.tensor([[1.0, float("nan")], [0.0, 1.0]])
+    loss = build_loss("sigmoid", Recipe(), y.numpy(), 2, "cpu")(logits, y)
+    p = expit(logits.detach().double().numpy())
+    assert float(loss) == pytest.approx(
+        -(np.log(p[0, 0]) + np.log(1 - p[1, 0]) + np.log(p[1, 1])) / 3, rel=1e-6
+    )
+    loss.backward()
+    assert logits.grad[0, 1] == 0
+
+
+def test_balanced_class_weights_make_every_class_count_the_same():
+    y = torch.tensor([0.0] * 8 + [1.0] * 2)
+    logits = torch.zeros(10, 2)
+    logits[:, 0] = 1.0
+    loss = build_loss("softmax", Recipe(class_weights="balanced"), y.numpy(), 2, "cpu")(logits, y)
+    log_p = torch.log_softmax(logits, 1)
+    assert float(loss) == pytest.approx(-0.5 * float(log_p[0, 0] + log_p[9, 1]), rel=1e-6)
+
+
+def test_the_ordinal_head_is_the_proportional_odds_model():
+    head = OrdinalHead(3, 4)
+    x = torch.randn(5, 3, generator=torch.manual_seed(0))
+    p = to_scores(head(x), "ordinal", binary=False)
+    steps = np.log1p(np.exp(head.steps.detach().numpy()))
+    thresholds = float(head.first) + np.concatenate([[0], np.cumsum(steps)])
+    cumulative = expit(thresholds[None, :] - head.score(x).detach().numpy())
+    expected = np.diff(np.column_stack([np.zeros(5), cumulative, np.ones(5)]), axis=1)
+    np.testing.assert_allclose(p, expected, atol=1e-5)
+
+
+def test_the_ordinal_loss_stays_finite_for_extreme_scores():
+    head = OrdinalHead(1, 5)
+    x = torch.tensor([[-1e4], [1e4]], requires_grad=True)
+    torch.nn.init.ones_(head.score.weight)
+    loss = torch.nn.functional.nll_loss(head(x), torch.tensor([4, 0]))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(head.score.weight.grad).all()
+
+
+def test_the_composite_of_2025_is_the_mean_of_f1_auroc_and_kappa():
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 3
+    scores = rng.dirichlet(np.ones(3), 60) + np.eye(3)[y] * 0.3
+    scores /= scores.sum(axis=1, keepdims=True)
+    predicted = scores.argmax(axis=1)
+    observed = (predicted == y).mean()
+    chance = sum((predicted == k).mean() * (y == k).mean() for k in range(3))
+    kappa = (observed - chance) / (1 - chance)
+    expected = (
+        f1_score(y, predicted, average="macro")
+        + roc_auc_score(y, scores, multi_class="ovr", average="macro")
+        + kappa
+    ) / 3
+    task = Task("t", "t", "multiclass", ("a", "b", "c"))
+    assert selection_value(
+        "retfound_composite", "macro_auroc", task, y.astype(float), scores
+    ) == pytest.approx(expected)
+
+
+def test_a_carved_validation_split_keeps_patients_whole_and_classes_balanced():
+    n = 200
+    groups = tuple(f"p{i // 2}" for i in range(n))
+    labels = ((np.arange(n) // 2) % 4).astype(float)
+    part = Part("toy", "train", tuple(f"i{i}" for i in range(n)), groups, labels, np.arange(n))
+    train, validation = carve_validation(part, 0.2)
+    assert not set(train.groups) & set(validation.groups)
+    assert len(train) + len(validation) == n
+    assert [int((validation.labels == k).sum()) for k in range(4)] == [10, 10, 10, 10]
+
+
+def test_a_half_written_checkpoint_is_never_read(tmp_path):
+    path = tmp_path / "training.pt"
+    save_checkpoint(path, {"fingerprint": "a", "step": 3})
+    (tmp_path / ".training.pt.123").write_bytes(b"half")
+    assert load_checkpoint(path, "a") == {"fingerprint": "a", "step": 3}
+    assert load_checkpoint(path, "b") is None
+    assert not (tmp_path / ".training.pt.123").exists()
