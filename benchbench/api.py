@@ -303,6 +303,8 @@ class DatasetInfo:
     """Relative path -> sha256 of the official files, where known."""
     version: str = "1"
     aliases: tuple[str, ...] = ()
+    derived_from: tuple[str, ...] = ()
+    """Names of the sets that these images were taken from; an encoder that saw those saw this one."""
 
     def task(self, name: str) -> Task:
         """The task called `name` (without the dataset prefix)."""

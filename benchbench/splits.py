@@ -163,7 +163,7 @@ def _grouped(seed: int, shares: list[float], classes: np.ndarray, groups: list[s
     scale = np.maximum(wanted, 1e-12)
     rarity = 1.0 / np.maximum(content.sum(axis=0), 1.0)
     # The order depends on names and seed alone, not on a random generator that may change between versions.
-    order = sorted(range(len(names)), key=lambda g: (-content[g, -1], _ticket(seed, names[g])))
+    order = sorted(range(len(names)), key=lambda g: (-content[g, -1], _ticket(seed, str(names[g]))))
     part_of = np.zeros(len(names), dtype=np.int64)
     lacking = wanted.copy()
     closed = [share == 0 for share in shares]

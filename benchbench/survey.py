@@ -14,6 +14,7 @@ from typing import Any
 
 from .api import DatasetInfo, EncoderInfo, Task
 from .datasets import LoadedDataset, load_dataset
+from .datasets.local import with_local_datasets
 from .errors import BenchError, PluginError
 from .plugins import Registry
 from .splits import SplitSpec
@@ -95,6 +96,7 @@ def survey(
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Survey:
     """Look at every input of a suite. With `simulate`, simulated datasets that are not there yet are written."""
+    registry = with_local_datasets(registry, roots.data)
     tasks, metrics = _tasks(file, registry)
     names = dict.fromkeys(t.rpartition("/")[0] for t in tasks)
     for i, name in enumerate(file.suite.datasets):

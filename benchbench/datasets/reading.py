@@ -173,9 +173,9 @@ def code(cell: str, allowed: Mapping[str, int] | int, problems: Problems, where:
     if text.casefold() in ("", "nan", "na", "n/a", "none"):
         return float("nan")
     if not isinstance(allowed, int):
-        for word, value in allowed.items():
+        for word, number in allowed.items():
             if word.casefold() == text.casefold():
-                return float(value)
+                return float(number)
         problems.add(f"{where}: {text!r} is none of {', '.join(allowed)}")
         return float("nan")
     try:

@@ -94,7 +94,7 @@ def write_idrid(root: Path, n: int | None, seed: int) -> None:
 def _idrid_twins(n_train: int, n_test: int) -> dict[tuple[str, int], tuple[str, int]]:
     """Copy -> original: six pairs, the last across training and test, as in the original."""
     pairs = {("train", n_train - k): ("train", 2 + 3 * k) for k in range(5)}
-    return {**{copy_: original for copy_, original in pairs.items()}, ("test", n_test): ("train", 1)}
+    return {**pairs, ("test", n_test): ("train", 1)}
 
 
 def _idrid_labels(base: Path, grades: dict[str, list[int]], risks: dict[str, list[int]]) -> None:

@@ -50,18 +50,18 @@ def _trunks(
             lift = 1 + rng.normal(0, 0.10)
             temporal = np.array(
                 [
-                    disc + (0.01 * (1 if vein else -1), 0.012 * side),
-                    disc + (-0.03 + apart, side * 0.27 * lift),
+                    disc + np.array([0.01 * (1 if vein else -1), 0.012 * side]),
+                    disc + np.array([-0.03 + apart, side * 0.27 * lift]),
                     np.array([-0.02 + apart, side * (0.40 * lift + apart)]),
                     np.array([-0.50, side * (0.20 + rng.normal(0, 0.06))]),
                 ]
             )
             nasal = np.array(
                 [
-                    disc + (0.0, 0.01 * side),
-                    disc + (0.04 + apart, side * 0.10),
-                    disc + (0.12, side * (0.16 + apart)),
-                    disc + (0.34, side * (0.26 + rng.normal(0, 0.06))),
+                    disc + np.array([0.0, 0.01 * side]),
+                    disc + np.array([0.04 + apart, side * 0.10]),
+                    disc + np.array([0.12, side * (0.16 + apart)]),
+                    disc + np.array([0.34, side * (0.26 + rng.normal(0, 0.06))]),
                 ]
             )
             for control, scale in ((temporal, 1.0), (nasal, 0.72)):
@@ -112,8 +112,12 @@ def draw_tree(
     """Draw the tree; `place` maps points (.., 2) to canvas pixels, `scale` is pixels per FOV diameter."""
     pixels = place(tree.points)  # type: ignore[operator]
     half = POINTS // 2
-    for line, width, vein in zip(pixels, tree.widths * scale, tree.vein, strict=True):
+    flat = pixels.reshape(len(pixels), -1).tolist()
+    for line, width, vein in zip(flat, (tree.widths * scale).tolist(), tree.vein.tolist(), strict=True):
         draw = veins if vein else arteries
-        flat = line.ravel().tolist()
-        draw.line(flat[: 2 * half + 2], fill=255, width=max(1, round(width)), joint="curve")
-        draw.line(flat[2 * half :], fill=215, width=max(1, round(0.66 * width)))
+        thick = max(1, round(width))
+        if thick < 3:
+            draw.line(line, fill=235, width=thick)
+            continue
+        draw.line(line[: 2 * half + 2], fill=255, width=thick, joint="curve" if thick > 6 else None)
+        draw.line(line[2 * half :], fill=215, width=round(0.66 * width))

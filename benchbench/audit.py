@@ -1,0 +1,241 @@
+"""What could make a result too good: leaks between splits, contamination, thin classes, unclear splits.
+
+The audit looks at datasets as they are used and at the encoders' own declarations. It finds; the reader judges. A
+``leak`` is certain (a test image, or its patient, was trained on), a ``warning`` needs a thought, a ``note`` is
+provenance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from .datasets.duplicates import Pair, find_pairs
+from .results import AuditFinding
+from .store import Store
+
+if TYPE_CHECKING:
+    from .api import DatasetInfo, EncoderInfo
+    from .datasets import LoadedDataset
+
+Contamination = Literal["in pretraining", "declared clean", "unknown"]
+LOW_SUPPORT = 10
+"""A class with fewer test images is reported: intervals are wide and tests nearly powerless."""
+_SEVERITIES = ("leak", "warning", "note")
+
+
+def audit(
+    datasets: Sequence[LoadedDataset],
+    encoders: Sequence[EncoderInfo],
+    tasks: Sequence[str],
+    *,
+    store: Store | None = None,
+    near_duplicates: bool = True,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> tuple[AuditFinding, ...]:
+    """Every finding about these datasets, encoders and tasks (``dataset/task``), the worst first."""
+    findings: list[AuditFinding] = []
+    pairs = find_pairs(datasets, store or Store(), progress) if near_duplicates else ()
+    for dataset in datasets:
+        findings += _patients(dataset)
+        findings += _identical(dataset)
+        findings += _eyes_without_patients(dataset)
+        findings += _provenance(dataset)
+        wanted = [t.rpartition("/")[2] for t in tasks if t.rpartition("/")[0] == dataset.name]
+        for task in wanted:
+            findings += _low_support(dataset, task)
+        findings += _conflicts(dataset, wanted)
+        for encoder in encoders:
+            findings.append(_contamination(encoder, dataset))
+    findings += _near(pairs)
+    findings += _shared_sources(datasets)
+    return tuple(sorted(findings, key=lambda f: _SEVERITIES.index(f.severity)))
+
+
+def contamination(encoder: EncoderInfo, dataset: DatasetInfo) -> tuple[Contamination, str]:
+    """Whether the encoder saw the dataset in pre-training, by its own card, and where that is stated."""
+    names = {_plain(n) for n in (dataset.name, *dataset.aliases)}
+    sources = {_plain(n) for n in dataset.derived_from}
+    for seen in encoder.pretraining:
+        name = _plain(seen.name)
+        if name in names | sources:
+            how = "" if name in names else f", from which {dataset.name} was made"
+            number = f" ({seen.images:,} images)" if seen.images else ""
+            return "in pretraining", f"{seen.name}{number}{how}; {seen.source}"
+    if names & {_plain(n) for n in encoder.declared_clean}:
+        return "declared clean", "by the encoder's authors"
+    return "unknown", "neither listed in its pre-training nor excluded by its authors"
+
+
+def _plain(name: str) -> str:
+    return "".join(c for c in name.casefold() if c.isalnum())
+
+
+def _contamination(encoder: EncoderInfo, dataset: LoadedDataset) -> AuditFinding:
+    state, why = contamination(encoder, dataset.info)
+    name = encoder.name if encoder.variant == "default" else f"{encoder.name}:{encoder.variant}"
+    severity = "warning" if state == "in pretraining" and not dataset.simulated else "note"
+    message = f"{dataset.name} and the pre-training of {name}: {state} ({why})"
+    return AuditFinding(severity, "contamination", message, dataset.name, name)
+
+
+def _patients(dataset: LoadedDataset) -> Iterator[AuditFinding]:
+    column = dataset.info.cluster
+    if column is None or column not in dataset.frame:
+        return
+    frame = dataset.frame[(dataset.frame["split"] != "") & (dataset.frame[column] != "")]
+    parts = frame.groupby(column)["split"].agg(set)
+    crossing = parts[[("test" in p) and len(p) > 1 for p in parts]]
+    if len(crossing):
+        images = frame[frame[column].isin(crossing.index) & (frame["split"] == "test")]["image_id"]
+        total = int((frame["split"] == "test").sum())
+        yield AuditFinding(
+            "leak",
+            "shared_patients",
+            f"{dataset.name}: {len(crossing)} patients are in the test split and also in training or validation; "
+            f"{len(images)} of {total} test images are theirs (split {dataset.split})",
+            dataset.name,
+            images=tuple(images),
+        )
+
+
+def _identical(dataset: LoadedDataset) -> Iterator[AuditFinding]:
+    frame = dataset.frame[dataset.frame["split"] != ""]
+    repeated = frame[frame.duplicated("sha256", keep=False)]
+    crossing = []
+    for _, same in repeated.groupby("sha256"):
+        parts = set(same["split"])
+        if "test" in parts and len(parts) > 1:
+            crossing.append(tuple(same["image_id"]))
+    if crossing:
+        yield AuditFinding(
+            "leak",
+            "identical_files",
+            f"{dataset.name}: {len(crossing)} sets of identical files lie in the test split and also in training or "
+            f"validation, for instance {' = '.join(crossing[0])} (split {dataset.split})",
+            dataset.name,
+            images=tuple(i for same in crossing for i in same),
+        )
+    inside = repeated["sha256"].nunique() - len(crossing)
+    if inside:
+        yield AuditFinding(
+            "note",
+            "identical_files",
+            f"{dataset.name}: {inside} further sets of identical files stay within one part of the split",
+            dataset.name,
+        )
+
+
+def _conflicts(dataset: LoadedDataset, tasks: Sequence[str]) -> Iterator[AuditFinding]:
+    """Identical files with different labels: at least one of the labels is wrong."""
+    import numpy as np
+
+    repeated = dataset.frame.duplicated("sha256", keep=False).to_numpy()
+    if not repeated.any():
+        return
+    for task in tasks:
+        labels = np.atleast_2d(dataset.labels(task).T).T
+        wrong: list[tuple[str, ...]] = []
+        for _, rows in dataset.frame[repeated].groupby("sha256").indices.items():
+            positions = np.flatnonzero(repeated)[rows]
+            values = labels[positions]
+            if len({tuple(v) for v in values if not np.isnan(v).any()}) > 1:
+                wrong.append(tuple(dataset.image_ids[p] for p in positions))
+        if wrong:
+            yield AuditFinding(
+                "warning",
+                "conflicting_labels",
+                f"{dataset.name}/{task}: {len(wrong)} sets of identical files carry different labels, "
+                f"for instance {' and '.join(wrong[0])}; perfect agreement is impossible",
+                dataset.name,
+                images=tuple(i for same in wrong for i in same),
+            )
+
+
+def _eyes_without_patients(dataset: LoadedDataset) -> Iterator[AuditFinding]:
+    if dataset.info.paired_eyes and dataset.info.cluster is None:
+        yield AuditFinding(
+            "warning",
+            "no_patient_ids",
+            f"{dataset.name}: patients usually have several images, but no identifiers are distributed, so no split "
+            "can keep them together and no p-value is given",
+            dataset.name,
+        )
+
+
+def _provenance(dataset: LoadedDataset) -> Iterator[AuditFinding]:
+    sizes = dataset.frame["split"].value_counts()
+    counts = ", ".join(f"{part} {int(sizes.get(part, 0))}" for part in ("train", "val", "test"))
+    kept = "whole patients" if dataset.info.cluster else "identical files together"
+    how = {
+        "official": "as the dataset's authors distribute it",
+        "retfound": "image level and per class, the recipe of RETFound's released splits",
+    }.get(dataset.split.kind, f"made by benchbench, {kept}, classes balanced")
+    message = (
+        f"{dataset.name}: split {dataset.split} ({counts}), {how}; fingerprint {dataset.split_fingerprint}"
+    )
+    yield AuditFinding("note", "split_provenance", message, dataset.name)
+
+
+def _low_support(dataset: LoadedDataset, task: str) -> Iterator[AuditFinding]:
+    counts = dataset.counts(task)["test"]
+    if dataset.info.task(task).kind == "multilabel":
+        rows = len(dataset.part(task, "test"))
+        counts |= {f"not {name}": rows - n for name, n in counts.items()}
+    thin = {name: n for name, n in counts.items() if n < LOW_SUPPORT}
+    if thin:
+        listed = ", ".join(f"{name}: {n}" for name, n in thin.items())
+        yield AuditFinding(
+            "warning",
+            "low_support",
+            f"{dataset.name}/{task}: fewer than {LOW_SUPPORT} test images of a class ({listed}); "
+            "read its interval before its estimate",
+            dataset.name,
+        )
+
+
+def _near(pairs: Sequence[Pair]) -> Iterator[AuditFinding]:
+    """Near duplicates; identical files inside a dataset are reported on their own."""
+    inside: dict[tuple[str, bool], list[Pair]] = {}
+    across: dict[tuple[str, str], list[Pair]] = {}
+    for pair in pairs:
+        names = (pair.first[0], pair.second[0])
+        if names[0] != names[1]:
+            across.setdefault(names, []).append(pair)
+        elif not pair.identical:
+            inside.setdefault((names[0], pair.crosses), []).append(pair)
+    for (name, crosses), found in inside.items():
+        where = "one in the test split and one outside" if crosses else "in one part of the split"
+        yield _pairs_finding(
+            "leak" if crosses else "note", f"{name}: {len(found)} near duplicates, {where}", name, found
+        )
+    for names, found in across.items():
+        what = (
+            f"{names[0]} and {names[1]} share {len(found)} images: do not train on one and test on the other"
+        )
+        yield _pairs_finding("warning", what, names[0], found)
+
+
+def _pairs_finding(severity: str, message: str, dataset: str, pairs: Sequence[Pair]) -> AuditFinding:
+    example = f"{pairs[0].first[1]} and {pairs[0].second[1]}, correlation {pairs[0].correlation:.2f}"
+    images = tuple(i for p in pairs for i in (p.first[1], p.second[1]))
+    return AuditFinding(
+        severity, "near_duplicates", f"{message} (for instance {example})", dataset, images=images
+    )
+
+
+def _shared_sources(datasets: Sequence[LoadedDataset]) -> Iterator[AuditFinding]:
+    for i, first in enumerate(datasets):
+        for second in datasets[i + 1 :]:
+            a, b = first.info, second.info
+            if (
+                a.name in b.derived_from
+                or b.name in a.derived_from
+                or set(a.derived_from) & set(b.derived_from)
+            ):
+                yield AuditFinding(
+                    "warning",
+                    "shared_source",
+                    f"{a.name} and {b.name} have a common source: do not train on one and test on the other",
+                    a.name,
+                )
