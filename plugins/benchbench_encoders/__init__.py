@@ -6,14 +6,28 @@ from collections.abc import Sequence
 
 from benchbench import EncoderFamily, EncoderInfo, hookimpl
 
-from . import efficientnet_lite, resnet50, timm_family
+from . import (
+    dinov2,
+    efficientnet_lite,
+    imagenet_ssl,
+    resnet50,
+    retfound,
+    retfound_green,
+    retinal_others,
+    timm_family,
+)
 
 
 @hookimpl
 def benchbench_encoders() -> Sequence[EncoderInfo | EncoderFamily]:
     """All encoders of this package."""
     return [
-        *efficientnet_lite.ENCODERS,
+        *retfound.ENCODERS,
+        *retfound_green.ENCODERS,
+        *imagenet_ssl.ENCODERS,
+        *dinov2.ENCODERS,
+        *retinal_others.ENCODERS,
         *resnet50.ENCODERS,
+        *efficientnet_lite.ENCODERS,
         *timm_family.FAMILIES,
     ]

@@ -85,7 +85,7 @@ class Recipe:
         state = drop(state, self.dropped)
         if self.head is None or not all(name in state for name in self.head):
             return state, None
-        weight, bias = (state[name].float().clone() for name in self.head)
+        weight, bias = (state[name].float().contiguous().clone() for name in self.head)
         return drop(state, self.head), (weight, bias)
 
 
