@@ -111,8 +111,8 @@ def resized_size(height: int, width: int, p: Preprocess) -> tuple[int, int]:
         if height <= width:
             return short, int(short * width / height)
         return int(short * height / width), short
-    scale = p.size / max(height, width)  # fit_pad
-    return max(1, round(height * scale)), max(1, round(width * scale))
+    scale = max(height, width) / p.size  # fit_pad: FLAIR's code divides and cuts off, and so does this
+    return max(1, int(height / scale)), max(1, int(width / scale))
 
 
 def fit(pixels: np.ndarray, p: Preprocess) -> np.ndarray:
