@@ -28,7 +28,7 @@ from .plugins import Registry
 from .progress import reporting
 from .results import AuditFinding, RunInfo, to_json, write_predictions, write_rows
 from .store import Artefact, Store, atomic_write
-from .work import CellJob, Failure, embed_all
+from .work import CellJob, Failure, embed_all, embed_request
 
 log = logging.getLogger("benchbench")
 
@@ -218,9 +218,9 @@ def _measure_cost(plan: Plan, store: Store, options: Options, folder: Path) -> N
         return
     from .cost import measure_encoders, write_cost
 
-    rows = measure_encoders(
-        [e.info for e in plan.survey.encoders], config, store=store, device=options.device
-    )
+    requests = [embed_request(e) for e in plan.survey.encoders]
+    with reporting("measuring cost") as progress:
+        rows = measure_encoders(requests, config, store=store, device=options.device, progress=progress)
     write_cost(folder / "cost.csv", rows)
 
 

@@ -60,12 +60,20 @@ def atomic_write(path: Path, data: bytes) -> None:
             stream.write(data)
             stream.flush()
             os.fsync(stream.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
     sync_folder(path.parent)
+
+
+def _umask() -> int:
+    """The user's file mode mask: temporary files are made private, results must be as readable as any other."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def sync_folder(folder: Path) -> None:
@@ -147,6 +155,7 @@ class Store:
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
             temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{key}."))
+            os.chmod(temporary, 0o777 & ~_umask())
         except OSError as error:
             raise _unwritable(self.root, error) from error
         try:

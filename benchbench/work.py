@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -166,6 +167,17 @@ class CellJob:
             return compute_cell(cell, plan.survey, store, device=self.device)
 
 
+@contextlib.contextmanager
+def _threads(number: int) -> Iterator[None]:
+    """Bound the threads of every numerical library: more threads than free cores slow a probe down many times."""
+    import numpy  # noqa: F401  (loads the library that is to be bound)
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=number):
+        yield
+
+
 def threads_for(cell: Cell) -> int:
     """Threads of a cell: one for probes, whose sums would otherwise depend on how many cores a machine has."""
     return 1 if cell.protocol.info.needs == "embeddings" else usable_cores()
@@ -198,7 +210,8 @@ def compute_cell(
         context.progress = progress
     try:
         started = time.perf_counter()
-        output = cell.protocol.info.run(context)
+        with _threads(context.threads):
+            output = cell.protocol.info.run(context)
         seconds = time.perf_counter() - started
         frame = predictions_frame(cell, output, access)
         record = cell_record(cell, output, access, device, seconds)

@@ -1,0 +1,280 @@
+"""bench run, as a user calls it: whole, killed, resumed, and with something wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+SUITE = """\
+title: A small suite
+question: Does it run?
+encoders: [untrained/test_efficientnet, untrained/test_vit]
+tasks: [idrid/referable, idrid/grade]
+protocols: [{protocol: linear_probe, preset: retfound_green_paper}]
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small simulated IDRiD in its genuine layout, below a data root."""
+    root = tmp_path_factory.mktemp("data")
+    done = bench(root, "data", "simulate", "idrid", "--root", str(root), "--images", "160")
+    assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.fixture
+def broken_data(data: Path, tmp_path: Path) -> Path:
+    """A copy of the data that a test may damage."""
+    shutil.copytree(data, tmp_path / "broken")
+    return tmp_path / "broken"
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {**os.environ, "BENCHBENCH_STORE": str(folder / "store"), "OMP_NUM_THREADS": "1"}
+
+
+def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "benchbench", *arguments],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def write_suite(folder: Path, text: str = SUITE) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / "small.yaml"
+    path.write_text(text)
+    return path
+
+
+def run_once(folder: Path, data: Path, *extra: str) -> subprocess.CompletedProcess[str]:
+    write_suite(folder)
+    return bench(folder, "run", "small.yaml", "--data-root", str(data), *extra)
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "reports/small/latest/rows.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    done = run_once(folder, data)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_a_run_writes_its_files_and_a_report(undisturbed: Path) -> None:
+    latest = undisturbed / "reports/small/latest"
+    names = {p.name for p in latest.iterdir()}
+    assert {
+        "report.html",
+        "rows.csv",
+        "predictions.parquet",
+        "run.json",
+        "timings.csv",
+        "suite.yaml",
+        "log.txt",
+        "splits",
+    } <= names
+    rows = rows_of(undisturbed)
+    assert len(rows) == 4
+    assert {r["status"] for r in rows} == {"done"}
+    assert all({"SYNTHETIC", "UNTRAINED"} <= set(r["stamps"].split()) for r in rows)
+    info = json.loads((latest / "run.json").read_text())
+    assert info["status"] == "done"
+    assert info["cells"] == {"computed": 4, "cached": 0, "failed": 0, "missing": 0}
+
+
+def test_a_second_run_computes_nothing_and_has_the_same_rows(undisturbed: Path, data: Path) -> None:
+    before = (undisturbed / "reports/small/latest/rows.csv").read_bytes()
+    done = run_once(undisturbed, data)
+    assert "0 cells computed, 4 from the store" in done.stdout
+    assert (undisturbed / "reports/small/latest/rows.csv").read_bytes() == before
+
+
+def kill_when(folder: Path, data: Path, reached: Callable[[Path], bool]) -> None:
+    """Start the suite and kill it with SIGKILL as soon as `reached(store)`."""
+    write_suite(folder)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchbench", "run", "small.yaml", "--data-root", str(data)],
+        cwd=folder,
+        env=environment(folder),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 240
+    while not reached(folder / "store"):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize(
+    ("stage", "pattern"),
+    [("embedding", "scratch/*/*/part-*"), ("probing", "predictions/*/*/manifest.json")],
+)
+def test_a_run_killed_in_the_middle_carries_on_to_the_same_bytes(
+    stage: str, pattern: str, undisturbed: Path, data: Path, tmp_path: Path
+) -> None:
+    kill_when(tmp_path / "killed", data, lambda store: any(store.glob(pattern)))
+    done = run_once(tmp_path / "killed", data)
+    assert done.returncode == 0, done.stderr
+    for name in ("rows.csv", "predictions.parquet"):
+        again = (tmp_path / "killed/reports/small/latest" / name).read_bytes()
+        assert again == (undisturbed / "reports/small/latest" / name).read_bytes(), (stage, name)
+    checked = bench(tmp_path / "killed", "cache", "verify")
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_a_typing_error_in_the_suite_points_at_its_line(tmp_path: Path) -> None:
+    write_suite(tmp_path, SUITE.replace("protocols", "protocol"))
+    done = bench(tmp_path, "plan", "small.yaml")
+    assert done.returncode == 2
+    assert "small.yaml:5" in done.stderr
+    assert "did you mean 'protocols'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_inputs_stop_the_run_and_name_the_demo(tmp_path: Path) -> None:
+    write_suite(tmp_path, SUITE.replace("untrained/test_vit", "retfound_green"))
+    done = bench(tmp_path, "run", "small.yaml")
+    assert done.returncode == 3
+    assert "bench data how-to idrid" in done.stderr
+    assert "retfoundgreen_statedict.pth" in done.stderr
+    assert "bench run small.yaml --demo" in done.stderr
+    assert not (tmp_path / "reports").exists()
+
+
+def damage_images(root: Path) -> tuple[str, ...]:
+    folder = root / "idrid/B. Disease Grading/1. Original Images/a. Training Set"
+    names = sorted(p.name for p in folder.iterdir())
+    (folder / names[0]).write_bytes((folder / names[0]).read_bytes()[:700])
+    (folder / names[3]).write_text("not an image")
+    return names[0], names[3]
+
+
+def training_labels(root: Path) -> Path:
+    return next((root / "idrid").rglob("*Training Labels.csv"))
+
+
+def remove_labels(root: Path) -> tuple[str, ...]:
+    training_labels(root).unlink()
+    return ("Training Labels.csv",)
+
+
+def label_outside_the_scheme(root: Path) -> tuple[str, ...]:
+    path = training_labels(root)
+    lines = path.read_bytes().split(b"\r\n")
+    fields = lines[4].split(b",")
+    lines[4] = b",".join([fields[0], b"7", *fields[2:]])
+    path.write_bytes(b"\r\n".join(lines))
+    return (fields[0].decode(), "7")
+
+
+def empty_test_split(root: Path) -> tuple[str, ...]:
+    labels = next((root / "idrid").rglob("*Testing Labels.csv"))
+    labels.write_bytes(labels.read_bytes().split(b"\r\n")[0] + b"\r\n")
+    for image in (root / "idrid/B. Disease Grading/1. Original Images/b. Testing Set").iterdir():
+        image.unlink()
+    return ("test",)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [damage_images, remove_labels, label_outside_the_scheme, empty_test_split],
+    ids=lambda f: f.__name__,
+)
+def test_bad_input_is_named_before_any_compute(
+    damage: Callable[[Path], tuple[str, ...]], broken_data: Path, tmp_path: Path
+) -> None:
+    said = damage(broken_data)
+    done = run_once(tmp_path / "run", broken_data)
+    assert done.returncode == 3, done.stderr
+    assert all(word in done.stderr for word in said), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "run/store/embeddings").exists()
+
+
+def test_a_root_one_folder_too_high_is_explained(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "high").mkdir()
+    (tmp_path / "high/data").symlink_to(data)
+    done = run_once(tmp_path / "run", tmp_path / "high")
+    assert done.returncode == 3
+    assert "idrid" in done.stderr
+    assert "data" in done.stderr
+
+
+def test_a_class_absent_from_the_test_split_still_gives_a_report_that_says_so(
+    broken_data: Path, tmp_path: Path
+) -> None:
+    labels = next((broken_data / "idrid").rglob("*Testing Labels.csv"))
+    lines = labels.read_bytes().split(b"\r\n")
+    kept = [line if line.split(b",")[1:2] != [b"1"] else line.replace(b",1,", b",0,", 1) for line in lines]
+    labels.write_bytes(b"\r\n".join(kept))
+    done = run_once(tmp_path / "run", broken_data)
+    assert done.returncode == 0, done.stderr
+    report = (tmp_path / "run/reports/small/latest/report.html").read_text()
+    assert "mild" in report
+    assert len(rows_of(tmp_path / "run")) == 4
+
+
+def test_a_failing_cell_is_reported_and_the_rest_goes_on(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    write_suite(folder)
+    plugin = folder / "site"
+    (plugin / "failing-1.0.dist-info").mkdir(parents=True)
+    (plugin / "failing-1.0.dist-info/METADATA").write_text(
+        "Metadata-Version: 2.1\nName: failing\nVersion: 1.0\n"
+    )
+    (plugin / "failing-1.0.dist-info/entry_points.txt").write_text("[benchbench]\nfailing = failing\n")
+    (plugin / "failing.py").write_text(
+        "from benchbench import ProtocolInfo, hookimpl\n"
+        "from pydantic import BaseModel\n"
+        "class Config(BaseModel):\n    pass\n"
+        "def run(context):\n"
+        "    if context.task_name.endswith('grade'):\n        raise RuntimeError('planted fault')\n"
+        "    from benchbench_protocols import benchbench_protocols\n"
+        "    inner = next(p for p in benchbench_protocols() if p.name == 'linear_probe')\n"
+        "    context.config = inner.config(**inner.presets['retfound_green_paper'])\n"
+        "    return inner.run(context)\n"
+        "@hookimpl\n"
+        "def benchbench_protocols():\n"
+        "    return [ProtocolInfo('failing', 'Failing', '', Config, run, 'embeddings', False)]\n".replace(
+            "from benchbench_protocols import benchbench_protocols", "import benchbench_protocols as bp"
+        ).replace("in benchbench_protocols() if", "in bp.benchbench_protocols() if")
+    )
+    (folder / "small.yaml").write_text(SUITE.split("protocols:")[0] + "protocols: [failing]\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "benchbench", "run", "small.yaml", "--data-root", str(data)],
+        cwd=folder,
+        env={**environment(folder), "PYTHONPATH": str(plugin)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "planted fault" in done.stderr
+    statuses = {(r["task"], r["status"]) for r in rows_of(folder)}
+    assert statuses == {("idrid/referable", "done"), ("idrid/grade", "failed")}
+    assert "planted fault" in (folder / "reports/small/latest/report.html").read_text()
