@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -143,6 +143,41 @@ def embed(
     return {key: rows for key in wanted if (rows := found[key]) is not None}
 
 
+def parts_to_do(
+    store: Store, requests: Sequence[EmbedRequest], images: ImageSet, *, device: str = "cpu"
+) -> tuple[int, ...]:
+    """Numbers of the parts that some encoder still needs, for dividing them among workers.
+
+    Fixes how the work is cut, so that all workers cut it alike.
+    """
+    wanted = {content_key(embedding_identity(r, images)): r for r in requests}
+    missing = {key: r for key, r in wanted.items() if open_embeddings(store, key) is None}
+    job = _Job(store, missing, images, device, None, None, None, None, StageTimes())
+    needed: set[int] = set()
+    for key, request in missing.items():
+        parts = Parts(store, "embeddings", embedding_identity(request, images), key, len(images))
+        count = -(-len(images) // parts.layout(job.layout)["part"])
+        needed.update(i for i in range(count) if not parts.path(i).exists())
+    return tuple(sorted(needed))
+
+
+def embed_share(
+    store: Store,
+    requests: Sequence[EmbedRequest],
+    images: ImageSet,
+    parts: Container[int],
+    *,
+    device: str = "cpu",
+    threads: int | None = None,
+) -> None:
+    """Embed some parts only and publish nothing; a later `embed` finds them and publishes the whole."""
+    wanted = {content_key(embedding_identity(r, images)): r for r in requests}
+    missing = {key: r for key, r in wanted.items() if open_embeddings(store, key) is None}
+    job = _Job(store, missing, images, device, None, threads, None, None, StageTimes())
+    with cpu_threads(threads):
+        job.run(parts)
+
+
 @contextlib.contextmanager
 def _locked(store: Store, keys: Mapping[str, Any], progress: Progress | None) -> Iterator[None]:
     """Hold the locks of all keys; taken in one order by everybody, so nobody waits in a circle."""
@@ -186,8 +221,8 @@ class _Job:
         self.runners: dict[str, Runner] = {}
         self.started = time.perf_counter()
 
-    def run(self) -> dict[str, ShardedRows]:
-        """Compute what is missing and publish it."""
+    def run(self, share: Container[int] | None = None) -> dict[str, ShardedRows]:
+        """Compute what is missing and publish it; with `share`, only these parts, and publish nothing."""
         groups: dict[tuple[int, int], list[str]] = {}
         parts: dict[str, Parts] = {}
         for key, request in self.requests.items():
@@ -200,12 +235,14 @@ class _Job:
             for index, start in enumerate(range(0, len(self.images), part)):
                 rows = range(start, min(start + part, len(self.images)))
                 todo = [key for key in keys if not parts[key].path(index).exists()]
+                if share is not None and index not in share:
+                    continue
                 self.done += len(rows) * (len(keys) - len(todo))
                 if todo:
                     self._part(todo, parts, index, rows, batch)
-        out = {}
+        out: dict[str, ShardedRows] = {}
         for (batch, part), keys in groups.items():
-            for key in keys:
+            for key in keys if share is None else ():
                 dim, shard_parts = self.requests[key].encoder.embed_dim, max(1, SHARD_ROWS // part)
                 out[key] = parts[key].publish((dim,), np.float32, part, shard_parts, self._notes(key, batch))
         return out

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from . import assemble
+from .claims import claim, holder
 from .engines import EngineConfig, run_jobs
 from .engines.shared import SharedPlan, share
 from .errors import AuditError, BenchError
@@ -27,8 +28,8 @@ from .plan import Cell, Plan
 from .plugins import Registry
 from .progress import reporting
 from .results import AuditFinding, RunInfo, to_json, write_predictions, write_rows
-from .store import Artefact, Store, atomic_write
-from .work import CellJob, Failure, embed_all, embed_request
+from .store import Artefact, Store, atomic_write, content_key
+from .work import CellJob, Failure, Progress, embed_all, embed_jobs, embed_request
 
 log = logging.getLogger("benchbench")
 
@@ -65,7 +66,8 @@ def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> O
         atomic_write(folder / "run.json", to_json(info).encode())
         clock: dict[str, float] = {}
         try:
-            artefacts, failures = _compute(plan, store, options, clock)
+            with _announced(plan, store):
+                artefacts, failures = _compute(plan, store, options, clock)
         except KeyboardInterrupt:
             stopped = dataclasses.replace(info, status="interrupted", finished=_stamp(datetime.now(UTC)))
             atomic_write(folder / "run.json", to_json(stopped).encode())
@@ -77,6 +79,17 @@ def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> O
     _point_latest(folder)
     reasons = tuple(Failure(plan.cells[i].name, reason) for i, reason in failures.items())
     return Outcome(folder, report, reasons, info.cells.get("computed", 0), info.cells.get("cached", 0), info)
+
+
+@contextlib.contextmanager
+def _announced(plan: Plan, store: Store) -> Iterator[None]:
+    """Say so when the same suite is being run elsewhere; both runs then share the work through the store."""
+    key = content_key({"run": plan.suite.name, "cells": [c.id for c in plan.cells]})
+    with claim(store, key, wait=False) as alone:
+        if not alone:
+            other = holder(store, key) or "another process"
+            log.warning("The same suite is being run by %s. Both runs share the work.", other)
+        yield
 
 
 def _stamp(moment: datetime) -> str:
@@ -176,6 +189,9 @@ def _compute(
             if found is not None:
                 artefacts[cell.id] = found
     if todo:
+        if options.engine.name != "local":
+            with _timed(clock, "embed"), reporting("embedding, in parts") as progress:
+                _embed_on_workers(plan, [c for _, c in todo], store, options, progress)
         with _timed(clock, "embed"), reporting("embedding") as progress:
             lost = embed_all([c for _, c in todo], plan.survey, store, options.device, progress)
         with _timed(clock, "cells"), reporting("cells") as progress:
@@ -194,6 +210,16 @@ def _compute(
                     artefacts[plan.cells[position].id] = result
                 progress(done + 1, len(ready), plan.cells[position].name)
     return artefacts, failures
+
+
+def _embed_on_workers(
+    plan: Plan, cells: list[Cell], store: Store, options: Options, progress: Progress
+) -> None:
+    """Let the workers compute parts; publishing them, and whatever failed, is left to the caller."""
+    workers = max(2, options.engine.jobs)
+    jobs = embed_jobs(share(plan, store), cells, plan.survey, store, options.device, workers)
+    for done, (index, problem) in enumerate(run_jobs(options.engine, jobs)):
+        progress(done + 1, len(jobs), problem.splitlines()[0] if problem else jobs[index].dataset)
 
 
 def cell_jobs(plan: Plan, positions: list[int], store: Store, options: Options) -> list[CellJob]:

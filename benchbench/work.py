@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .api import CellOutput, EncoderInfo, Task
 from .claims import claim, holder
 from .context import CellContext, ImageSource, Part
+from .engines.gpu import pinned
 from .engines.shared import SharedPlan
 from .errors import BenchError, CellError
 from .machine import usable_cores
@@ -106,13 +107,8 @@ def embed_all(
     """
     from .embedding import embed
 
-    needed: dict[str, dict[str, EncoderState]] = {}
-    for cell in cells:
-        if cell.protocol.info.needs == "embeddings":
-            for name in (cell.spec.task, *cell.spec.targets):
-                needed.setdefault(name.rpartition("/")[0], {})[cell.encoder.label] = cell.encoder
     failures: dict[str, str] = {}
-    for dataset, encoders in needed.items():
+    for dataset, encoders in needed_embeddings(cells).items():
         images = image_set(survey, dataset)
         requests = [embed_request(e) for e in encoders.values()]
         try:
@@ -121,6 +117,65 @@ def embed_all(
             log.warning("embedding %s together failed (%s): one encoder at a time", dataset, error.what)
             failures |= _embed_singly(encoders, images, dataset, store, device, progress)
     return failures
+
+
+@dataclass(frozen=True)
+class EmbedJob:
+    """Some parts of a dataset, for some encoders, as a job that any engine can run."""
+
+    plan: Plan | SharedPlan
+    dataset: str
+    encoders: tuple[str, ...]
+    parts: frozenset[int]
+    store_root: Path
+    device: str
+
+    def __call__(self) -> str:
+        """Empty, or why the parts are not there; whoever publishes them finds out again."""
+        from .embedding import embed_share
+
+        plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
+        states = [e for e in plan.survey.encoders if e.label in self.encoders]
+        images = image_set(plan.survey, self.dataset)
+        try:
+            embed_share(
+                Store(self.store_root),
+                [embed_request(e) for e in states],
+                images,
+                self.parts,
+                device=pinned(self.device, self.store_root),
+                threads=1 if self.device == "cpu" else None,
+            )
+        except BenchError as error:
+            return error.block()
+        return ""
+
+
+def embed_jobs(
+    source: SharedPlan, cells: Iterable[Cell], survey: Survey, store: Store, device: str, workers: int
+) -> list[EmbedJob]:
+    """The embedding work of the cells, cut so that every worker gets several pieces."""
+    from .embedding import parts_to_do
+
+    jobs = []
+    for dataset, encoders in needed_embeddings(cells).items():
+        requests = [embed_request(e) for e in encoders.values()]
+        todo = parts_to_do(store, requests, image_set(survey, dataset), device=device)
+        size = max(1, -(-len(todo) // (4 * workers)))
+        for first in range(0, len(todo), size):
+            parts = frozenset(todo[first : first + size])
+            jobs.append(EmbedJob(source, dataset, tuple(encoders), parts, store.root, device))
+    return jobs
+
+
+def needed_embeddings(cells: Iterable[Cell]) -> dict[str, dict[str, EncoderState]]:
+    """Dataset -> encoders by label, for the cells that work on embeddings."""
+    needed: dict[str, dict[str, EncoderState]] = {}
+    for cell in cells:
+        if cell.protocol.info.needs == "embeddings":
+            for name in (cell.spec.task, *cell.spec.targets):
+                needed.setdefault(name.rpartition("/")[0], {})[cell.encoder.label] = cell.encoder
+    return needed
 
 
 def _embed_singly(
@@ -153,18 +208,19 @@ class CellJob:
 
     def __call__(self) -> Artefact | Failure:
         plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
+        device = pinned(self.device, self.store_root) if isinstance(self.plan, SharedPlan) else self.device
         cell = plan.cells[self.position]
         store = Store(self.store_root)
         with claim(store, cell.id, wait=False) as ours:
             if ours:
-                return compute_cell(cell, plan.survey, store, device=self.device)
+                return compute_cell(cell, plan.survey, store, device=device)
         log.info(
             "%s is being computed by %s: waiting for it",
             cell.name,
             holder(store, cell.id) or "another process",
         )
         with claim(store, cell.id):
-            return compute_cell(cell, plan.survey, store, device=self.device)
+            return compute_cell(cell, plan.survey, store, device=device)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,7 @@ def run(
     from ..run import Options, execute
 
     workers = EngineConfig.parse(engine, jobs)
+    signal.signal(signal.SIGTERM, _stop)  # a scheduler's preemption is an interruption, not a crash
 
     plan, plugins, places = prepare(suite, data_root, weights_root, only, demo, fresh)
     if plan.missing and not skip_missing:
@@ -116,6 +118,10 @@ def run(
         )
     click.echo(f"Report: {outcome.report}")
     return EXIT_CELLS_FAILED if outcome.failures else EXIT_OK
+
+
+def _stop(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _forget(plan: Plan, store: Any) -> None:

@@ -1,0 +1,45 @@
+"""Claims: one holder at a time, freed by death, and a message that names the holder."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from benchbench.claims import claim, holder
+from benchbench.store import Store
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from benchbench.claims import claim
+from benchbench.store import Store
+with claim(Store(Path(sys.argv[1])), "key"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_claim_fails_while_the_first_is_held_and_names_the_holder(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with claim(store, "key", wait=False) as first, claim(store, "key", wait=False) as second:
+        assert first
+        assert not second
+        assert f"process {os.getpid()}" in holder(store, "key")
+    with claim(store, "key", wait=False) as again:
+        assert again
+
+
+def test_the_claim_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    with claim(store, "key", wait=False) as ours:
+        assert not ours
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with claim(store, "key", wait=False) as ours:
+        assert ours
