@@ -99,7 +99,7 @@ def clustered_type_one(
     for _ in range(runs):
         y, s, patient = two_eyes(rng, patients, label_correlation, shared_error)
         naive += delong_test(y, s[:, 0], s[:, 1], compat="pROC").p_value < ALPHA
-        clustered += (delong_test(y, s[:, 0], s[:, 1], patient, compat="pROC").p_value) < ALPHA
+        clustered += delong_test(y, s[:, 0], s[:, 1], patient, compat="pROC").p_value < ALPHA
     return naive / runs, clustered / runs
 
 
@@ -196,7 +196,7 @@ def tables(scale: float) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     yield "wins", ["tasks", "one test", "false wins", "P(any), uncorrected", "P(any), Holm"], rows
 
     rows = []
-    for m, n, count in ((64, 39, 1000), (120, 280, 500), (180, 2820, 100)):
+    for m, n, count in ((64, 39, 2000), (120, 280, 1000), (180, 2820, 200)):
         rule, ours = published_rule(m, n, runs(count), seed=5)
         rows.append([f"{m} / {n}", f"{rule:.2f}", f"{ours:.3f}"])
     yield "published", ["positives / negatives", "Wilcoxon over 100 bootstraps", "paired DeLong"], rows
@@ -209,15 +209,17 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the simulations to run")
     parser.add_argument("--write", type=Path, help="page to put the tables into, between its markers")
     options = parser.parse_args()
-    page = options.write.read_text() if options.write else ""
     for name, head, rows in tables(options.scale):
         lines = [head, ["---"] * len(head), *rows]
         text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         print(f"{name}\n{text}\n", flush=True)
-        marked = rf"(<!-- simulation: {name} -->\n).*?(\n<!-- end -->)"
-        page = re.sub(marked, lambda found, t=text: found[1] + t + found[2], page, flags=re.DOTALL)
-    if options.write:
-        options.write.write_text(page)
+        if options.write:
+            page = options.write.read_text()
+            marked = rf"(<!-- simulation: {name} -->\n).*?(<!-- end -->)"
+            page, found = re.subn(marked, rf"\g<1>{text}\n\g<2>", page, flags=re.DOTALL)
+            if found != 1:
+                raise SystemExit(f"{options.write} has no place marked for the table {name!r}")
+            options.write.write_text(page)
 
 
 if __name__ == "__main__":

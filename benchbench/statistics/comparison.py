@@ -225,7 +225,7 @@ def as_proc_reports(result: PairedComparison, influence: Influence) -> PairedCom
         ci_high=difference + half,
         se=se,
         smallest_detectable_difference=smallest_detectable_difference(se),
-        method=result.method + ", as pROC prints it",
+        method=result.method + ", degenerate cases as in pROC",
     )
 
 

@@ -30,7 +30,7 @@ class Correction:
     method: str
 
 
-def holm(p_values: ArrayLike, alpha: float = 0.05) -> Correction:
+def holm(p_values: ArrayLike | Sequence[float | None], alpha: float = 0.05) -> Correction:
     """Holm's step-down correction: the chance of any false win in the family stays below alpha.
 
     Args:
@@ -40,7 +40,7 @@ def holm(p_values: ArrayLike, alpha: float = 0.05) -> Correction:
     return _correct(p_values, alpha, "Holm", _holm)
 
 
-def benjamini_hochberg(p_values: ArrayLike, alpha: float = 0.05) -> Correction:
+def benjamini_hochberg(p_values: ArrayLike | Sequence[float | None], alpha: float = 0.05) -> Correction:
     """Benjamini-Hochberg: the expected share of false finds among the finds stays below alpha. For exploring.
 
     Arguments as in `holm`.
@@ -123,7 +123,10 @@ def significant_pairs(k: int, pairs: Sequence[tuple[int, int]], rejected: ArrayL
 
 
 def _correct(
-    p_values: ArrayLike, alpha: float, method: str, rule: Callable[[FloatArray], FloatArray]
+    p_values: ArrayLike | Sequence[float | None],
+    alpha: float,
+    method: str,
+    rule: Callable[[FloatArray], FloatArray],
 ) -> Correction:
     raw = np.array(
         [np.nan if p is None else p for p in np.ravel(np.asarray(p_values, dtype=object))], dtype=float

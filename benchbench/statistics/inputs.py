@@ -166,7 +166,7 @@ def probability_cube(probabilities: ArrayLike, n: int) -> FloatArray:
     array = _score_array(probabilities)
     if array.ndim == 2:
         array = array[np.newaxis]
-    if array.ndim != 3 or array.shape[1] != n or array.shape[2] < 2:
+    if array.ndim != 3 or array.shape[1] != n or array.shape[2] < 1:
         raise NotPaired(
             f"class scores of shape {np.shape(probabilities)} do not match the {n} labels.",
             fix=f"pass shape (k, {n}, C): systems, cases, classes; or ({n}, C) for one system",
@@ -200,10 +200,8 @@ def clusters_of(groups: ArrayLike | None, n: int) -> Clusters:
 
 
 def _is_missing(value: object) -> bool:
-    if value is None or value == "":
-        return True
     try:
-        return bool(value != value)
+        return value is None or bool(value == "") or bool(value != value)
     except TypeError:  # pandas.NA refuses to be compared
         return True
 

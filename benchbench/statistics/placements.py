@@ -17,6 +17,10 @@ from benchbench.statistics.influence import Block, Influence, stack
 from benchbench.statistics.inputs import Clusters, FloatArray
 
 
+#: Shorter rows are sorted by `numpy.argsort`.
+RADIX_FROM = 5_000
+
+
 @dataclass(frozen=True)
 class Task:
     """One binary question about some of the cases.
@@ -43,36 +47,57 @@ def doubled_placements(positive: NDArray[np.bool_], scores: NDArray[Any]) -> Flo
         Shape (k, n) with the positives first, then the negatives, each in their original order. Both parts of
         a row sum to the same number, 2 m n A for m positives, n negatives and AUC A.
     """
+    cases = np.concatenate([np.flatnonzero(positive), np.flatnonzero(~positive)])
     m = int(positive.sum())
-    slot = np.empty(positive.size, dtype=np.intp)
-    slot[positive] = np.arange(m)
-    slot[~positive] = np.arange(m, positive.size)
     placed = np.empty(scores.shape, dtype=np.float64)
     for row, out in zip(scores, placed, strict=True):
-        _place(positive, np.ascontiguousarray(row), slot, out)
+        _place(row[cases], m, out)
     return placed
 
 
-def _place(positive: NDArray[np.bool_], row: NDArray[Any], slot: NDArray[np.intp], out: FloatArray) -> None:
+def _place(row: NDArray[Any], m: int, out: FloatArray) -> None:
+    """Doubled placements of one system; the first m scores of `row` are the positives'."""
     n = row.size
-    order = np.argsort(row)
+    order = ascending_order(row)
     ordered = row[order]
-    is_positive = positive[order]
+    negative = order >= m
     # negatives_before[i]: negatives among the first i cases in order; one entry more than cases.
     negatives_before = np.zeros(n + 1, dtype=np.int64)
-    np.cumsum(~is_positive, out=negatives_before[1:])
-    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    if starts.size == n:
-        doubled = negatives_before[:-1] + negatives_before[1:]
-        both = np.arange(1, 2 * n, 2, dtype=np.int64)
+    np.cumsum(negative, out=negatives_before[1:])
+    fresh = ordered[1:] != ordered[:-1]
+    if fresh.all():
+        negatives_below = negatives_before[:-1] + negatives_before[1:]
+        everyone_below = np.arange(1, 2 * n, 2)
     else:
+        starts = np.concatenate([[0], np.flatnonzero(fresh) + 1])
         stops = np.append(starts[1:], n)
         sizes = stops - starts
-        doubled = np.repeat(negatives_before[starts] + negatives_before[stops], sizes)
-        both = np.repeat(starts + stops, sizes)
-    # For a negative: positives above (doubled) = all positives - positives below, counted the same way.
-    m_doubled = 2 * (n - int(negatives_before[-1]))
-    out[slot[order]] = np.where(is_positive, doubled, m_doubled - (both - doubled))
+        # Doubled counts: those before a group of ties plus those up to its end.
+        negatives_below = np.repeat(negatives_before[starts] + negatives_before[stops], sizes)
+        everyone_below = np.repeat(starts + stops, sizes)
+    # A negative lets be won what is above it: all positives less those below.
+    out[order] = np.where(negative, 2 * m - (everyone_below - negatives_below), negatives_below)
+
+
+def ascending_order(row: NDArray[Any]) -> NDArray[np.intp]:
+    """Positions that sort `row`, in no particular order among ties.
+
+    Long rows of doubles are sorted by the 16-bit digits of their bit pattern, for which numpy has a radix sort; where it
+    has no vectorised `argsort` for the processor, that takes half the time. The lowest digit only decides
+    between neighbours that differ in their last bits, and is left to a sort that is fast on nearly sorted values.
+    """
+    if row.dtype != np.float64 or row.size < RADIX_FROM:
+        return np.argsort(row)
+    bits = (row + 0.0).view(np.int64)  # adding 0.0 turns -0.0 into 0.0
+    keys = (bits ^ ((bits >> 63) & np.int64(0x7FFF_FFFF_FFFF_FFFF))).view(np.uint64) ^ np.uint64(1 << 63)
+    order = np.argsort((keys >> np.uint64(16)).astype(np.uint16), kind="stable")
+    for shift in (32, 48):
+        digit = (keys >> np.uint64(shift)).astype(np.uint16)
+        order = order[np.argsort(digit[order], kind="stable")]
+    ordered = row[order]
+    if (ordered[1:] < ordered[:-1]).any():
+        order = order[np.argsort(ordered, kind="stable")]
+    return order
 
 
 def auc_influence(

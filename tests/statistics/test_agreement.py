@@ -1,0 +1,106 @@
+"""Kappas, accuracies and McNemar's test."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
+
+from benchbench.statistics import bootstrap_difference, compare, kappa, mcnemar, quadratic_kappa, unweighted_kappa
+from benchbench.statistics.bootstrap import drawn_weights
+from benchbench.statistics.inputs import clusters_of
+
+KEYS = {
+    "quadratic": ("vcd_weighted", "vcd_ASE"),
+    "linear": ("vcd_linear", "vcd_linear_ASE"),
+    "unweighted": ("vcd_unweighted", "vcd_unw_ASE"),
+}
+
+
+@pytest.mark.parametrize("weights", KEYS)
+@pytest.mark.parametrize("name", ["m01_idrid_like_5class", "m03_aptos_like_733"])
+def test_kappa_and_its_standard_error_equal_R(golden, name, weights):
+    y, cube = golden.classes(name)
+    result = kappa(y, cube, weights=weights)
+    for model in (0, 1):
+        reference = golden.json("multiclass_R.json")["cases"][name][f"m{model}"]["qwk"]
+        value, se = (float(reference[key]) for key in KEYS[weights])
+        assert result.estimate[model] == pytest.approx(value, abs=1e-12)
+        assert result.se[model] == pytest.approx(se, rel=1e-10)
+
+
+def test_clustered_and_paired_kappa_agree_with_drawing_patients():
+    rng = np.random.default_rng(0)
+    patients = np.repeat(np.arange(120), 2)
+    y = np.clip(np.round(rng.normal(1.5, 1, 120)[patients] + rng.normal(0, 0.3, 240)), 0, 4).astype(int)
+    noise = 0.7 * rng.standard_normal((2, 120))[:, patients] + 0.4 * rng.standard_normal((2, 240))
+    guess = np.clip(np.round(y + noise), 0, 4).astype(int)
+    weights = drawn_weights(np.random.default_rng(1), clusters_of(patients, 240), 1500)
+    drawn = np.array(
+        [[cohen_kappa_score(y, g, weights="quadratic", sample_weight=w) for w in weights] for g in guess]
+    )
+    result = compare("quadratic_kappa", y, guess, patients)
+    assert [e.se for e in result.estimates] == pytest.approx(drawn.std(axis=1), rel=0.1)
+    assert result.pairs[0].se == pytest.approx((drawn[0] - drawn[1]).std(), rel=0.1)
+    naive = compare("quadratic_kappa", y, guess)
+    assert naive.pairs[0].se < 0.95 * result.pairs[0].se
+
+
+def test_predicted_grades_and_class_scores_give_the_same_kappa(golden):
+    y, cube = golden.classes("m03_aptos_like_733")
+    grades = cube.argmax(axis=2)
+    assert quadratic_kappa(y, grades.T).estimate == pytest.approx(quadratic_kappa(y, cube).estimate, abs=0)
+    assert unweighted_kappa(y, grades[0]).estimate[0] == pytest.approx(cohen_kappa_score(y, grades[0]), abs=1e-14)
+
+
+def test_unused_grades_do_not_change_kappa():
+    y, guess = [0, 1, 2, 2, 1, 0, 1], [0, 1, 2, 1, 1, 0, 2]
+    plain, wider = quadratic_kappa(y, guess), quadratic_kappa(y, guess, n_classes=5)
+    assert wider.estimate == pytest.approx(plain.estimate, abs=1e-15)
+    assert wider.se == pytest.approx(plain.se, rel=1e-12)
+
+
+def test_identical_predictions_have_difference_zero():
+    y, guess = [0, 1, 2] * 10, [0, 1, 1] * 10
+    pair = compare("quadratic_kappa", y, [guess, guess]).pairs[0]
+    assert (pair.verdict, pair.difference, pair.p_value) == ("identical", 0, 1)
+
+
+def test_balanced_accuracy_equals_scikit_learn_and_its_error_the_bootstrap(golden):
+    y, cube = golden.classes("m03_aptos_like_733")
+    result = compare("balanced_accuracy", y, cube)
+    grades = cube.argmax(axis=2)
+    expected = [balanced_accuracy_score(y, g) for g in grades]
+    assert [e.value for e in result.estimates] == pytest.approx(expected, abs=1e-14)
+    drawn = bootstrap_difference("balanced_accuracy", y, *grades)
+    assert result.pairs[0].se == pytest.approx(drawn.se, rel=0.06)
+    assert result.pairs[0].difference == pytest.approx(drawn.value, abs=1e-14)
+
+
+def test_accuracy_has_the_binomial_standard_error():
+    y = np.arange(50) % 2
+    right = np.arange(50) % 5 > 0
+    e = compare("accuracy", y, [np.where(right, y, 1 - y)]).estimates[0]
+    assert e.value == 0.8
+    assert e.se == pytest.approx(np.sqrt(0.8 * 0.2 / 49), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", ["m01_idrid_like_5class", "m03_aptos_like_733"])
+def test_exact_mcnemar_equals_R(golden, name):
+    y, cube = golden.classes(name)
+    reference = golden.json("multiclass_R.json")["cases"][name]["mcnemar"]
+    result = mcnemar(y, *cube.argmax(axis=2))
+    assert {result.only_a, result.only_b} == {reference["b"], reference["c"]}
+    assert result.p_value == pytest.approx(float(reference["p_exact"]), rel=1e-9)
+
+
+def test_mcnemar_with_two_images_a_patient_counts_patients():
+    rng = np.random.default_rng(2)
+    y = rng.integers(0, 2, 80)
+    a, b = (np.where(rng.random(80) < share, y, 1 - y) for share in (0.9, 0.6))
+    single = mcnemar(y, a, b)
+    doubled = mcnemar(np.repeat(y, 2), np.repeat(a, 2), np.repeat(b, 2), np.repeat(np.arange(80), 2))
+    naive = mcnemar(np.repeat(y, 2), np.repeat(a, 2), np.repeat(b, 2))
+    assert doubled.method == "difference in accuracy, clustered by patient"
+    assert naive.p_value < doubled.p_value
+    assert doubled.p_value == pytest.approx(single.p_value, abs=0.01)
