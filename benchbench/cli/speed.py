@@ -55,8 +55,9 @@ def speed(
         rows = measure_encoders(
             requests,
             config,
-            store=None if fresh else Store(),
+            store=Store(),
             device=choose_device(device),
+            fresh=fresh,
             progress=progress,
         )
     if csv_path:

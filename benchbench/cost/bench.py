@@ -203,11 +203,16 @@ class EncoderBench:
             paths = _photographs(Path(folder), self.setup.config.photograph, 4)
             width, height = self.setup.config.photograph
             kind = f"JPEG {width} x {height}, {paths[0].stat().st_size / 1e6:.2f} MB, read from memory"
+            single = self._timed(
+                "end_to_end_single", 1, lambda: self._one(paths[0]), 1, f"one by one; {kind}"
+            )
+            # Long enough that filling the pipeline does not count, short enough for a large network.
+            count = min(96, max(12, 4 * round(0.75 * single.value)))
             return [
                 self._timed(
-                    "end_to_end", 8, lambda: self._stream(paths, 16, 8), 16, f"decoding ahead; {kind}"
+                    "end_to_end", 4, lambda: self._stream(paths, count, 4), count, f"decoding ahead; {kind}"
                 ),
-                self._timed("end_to_end_single", 1, lambda: self._one(paths[0]), 1, f"one by one; {kind}"),
+                single,
                 self._timed(
                     "prepare", 0, lambda: self._prepare(paths, 8), 8, f"decode and resize only; {kind}"
                 ),

@@ -35,6 +35,7 @@ def measure_encoders(
     store: Store | None = None,
     device: str = "cpu",
     threads: int | None = None,
+    fresh: bool = False,
     progress: Progress | None = None,
 ) -> tuple[CostRow, ...]:
     """Every cost of every encoder on this machine, as rows of cost.csv.
@@ -45,11 +46,12 @@ def measure_encoders(
         store: Remembers what was measured; None measures anew.
         device: "cpu" or "cuda".
         threads: CPU threads; None: all cores.
+        fresh: Measure again what the store remembers.
         progress: Called as progress(done, total, note).
 
     An encoder that cannot be built or run gets rows that say so; the others go on.
     """
-    setup = Setup(config, device, threads or usable_cores(), store)
+    setup = Setup(config, device, threads or usable_cores(), store, fresh)
     report = progress or (lambda done, total, note: None)
     rows: list[CostRow] = list(setup.cached({"what": "machine"}, lambda: machine_rows(setup), "the machine"))
     for i, encoder in enumerate(encoders):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +30,7 @@ class Setup:
     device: str
     threads: int
     store: Store | None
+    fresh: bool = False
 
     @property
     def effort(self) -> Effort:
@@ -67,15 +69,18 @@ class Setup:
             torch.cuda.synchronize(self.device)
 
     def cached(self, what: dict[str, Any], measure: Callable[[], list[CostRow]], name: str) -> list[CostRow]:
-        """Rows from the store, or measured now; NOISY values are measured again next time."""
+        """Rows from the store, or measured now (always, if `fresh`)."""
         config = self.config.model_dump(mode="json", include={"measure", "batches", "photograph"})
         identity = {"schema": SCHEMA, "machine": self.machine, "config": config, **what}
         key = content_key(identity)
-        if self.store and (found := self.store.find("cost", key)):
+        found = self.store.find("cost", key) if self.store else None
+        if found and not self.fresh:
             return list(read_cost(found.folder / "cost.csv"))
         log.info("measuring %s", name)
         rows = measure()
-        if self.store and not any("NOISY" in row.note for row in rows):
+        if found:
+            shutil.rmtree(found.folder)
+        if self.store:
             self.store.publish("cost", key, identity, lambda folder: write_cost(folder / "cost.csv", rows))
         return rows
 

@@ -155,7 +155,9 @@ def cost_table(
     lines = []
     for quantity in QUANTITIES:
         found = [by_key.get((name, quantity)) for name in names]
-        if any(found):
+        if any(
+            r and (r.provenance != "unmeasured" or QUANTITIES[quantity].group == "measured") for r in found
+        ):
             lines.append(_line(quantity, found, names, subject))
     sweep = tuple(
         SweepPoint(r.encoder, r.batch, cell_of(r))

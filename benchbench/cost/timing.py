@@ -27,7 +27,7 @@ class Effort:
     longest: float
     """... but stop after this many seconds, once there are three steps."""
     warm_up: float
-    """Warm up no longer than this many seconds, once there are two steps."""
+    """Warm up no longer than this many seconds; one step at least."""
 
 
 QUICK = Effort(seconds=5.0, steps=10, longest=15.0, warm_up=5.0)
@@ -86,7 +86,7 @@ def time_steps(
         return clock() - start
 
     warm: list[float] = []
-    while not _settled(warm) and not (len(warm) >= 2 and sum(warm) >= effort.warm_up):
+    while not _settled(warm) and not (warm and sum(warm) >= effort.warm_up):
         warm.append(one())
     timed: list[float] = []
     while not _enough(timed, effort):

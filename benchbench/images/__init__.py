@@ -1,7 +1,7 @@
 """Images: decode, prepare for an encoder, and keep prepared images."""
 
-from .decode import codecs, decode, find_unreadable, image_size
-from .prepare import prepare, prepare_many
+from .decoding import codecs, decode, find_unreadable, image_size
+from .preparing import prepare, prepare_many
 from .tensor import to_input
 
 __all__ = ["codecs", "decode", "find_unreadable", "image_size", "prepare", "prepare_many", "to_input"]

@@ -18,8 +18,8 @@ import numpy as np
 
 from ..api import Preprocess
 from ..errors import DataError
-from .decode import find_unreadable
-from .prepare import prepare_many
+from .decoding import find_unreadable
+from .preparing import prepare_many
 
 
 @dataclass

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..api import Preprocess
 from ..errors import DataError
-from .decode import decode_bytes, decode_scaled, image_size, read_file
+from .decoding import decode_bytes, decode_scaled, image_size, read_file
 
 if TYPE_CHECKING:
     from PIL import Image
