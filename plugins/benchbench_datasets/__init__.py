@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from benchbench import DatasetInfo, hookimpl
 
-from . import aptos2019, idrid, messidor2, oct5k, oct2017, oct_signatures, octdl, octid, olives
+from . import (
+    aptos2019,
+    class_sets,
+    idrid,
+    medmnist_sets,
+    messidor2,
+    oct5k,
+    oct2017,
+    oct_signatures,
+    octdl,
+    octid,
+    olives,
+    papila,
+    retfound_splits,
+    table_sets,
+)
 
 
 @hookimpl
@@ -14,10 +29,20 @@ def benchbench_datasets() -> list[DatasetInfo]:
         aptos2019.INFO,
         idrid.INFO,
         messidor2.INFO,
-        oct2017.INFO,
-        oct5k.INFO,
+        table_sets.BRSET,
+        papila.INFO,
+        class_sets.GLAUCOMA_FUNDUS,
+        table_sets.ORIGA,
+        table_sets.AREDS,
+        class_sets.RETINA4,
+        class_sets.JSIEC,
         oct_signatures.INFO,
-        octdl.INFO,
+        oct2017.INFO,
         octid.INFO,
+        octdl.INFO,
+        oct5k.INFO,
         olives.INFO,
+        medmnist_sets.RETINAMNIST,
+        medmnist_sets.OCTMNIST,
+        *retfound_splits.INFOS,
     ]

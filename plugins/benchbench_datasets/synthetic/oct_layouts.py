@@ -165,7 +165,7 @@ def write_oct2017(root: Path, n: int | None, seed: int) -> None:
         patient = 1000 * (index + 1)
         while made < total:
             patient += int(rng.integers(1, 40))
-            slices = int(min(rng.integers(2, 9), total - made))
+            slices = min(int(rng.integers(2, 9)), total - made)
             crossing = rng.random() < 0.2
             first = "test" if rng.random() < 0.25 or made < 2 else "train"
             for k in range(slices):
