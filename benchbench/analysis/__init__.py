@@ -9,7 +9,10 @@ import dataclasses
 
 from ..results import Row, Run
 from .cases import Cases, Key, load_cases
+from .efficiency import efficiency_curves
+from .interaction import interactions
 from .judge import Rules, published_winner
+from .lints import find_lints
 from .model import (
     PRIMARY,
     Analysis,
@@ -25,7 +28,9 @@ from .model import (
     Wins,
 )
 from .panels import build_panels, panel_id
+from .published import published_values
 from .sentences import metric_name, overall_sentences, panel_sentence
+from .transfer import transfer_matrices
 from .wins import count_wins
 
 __all__ = [
@@ -77,11 +82,11 @@ def analyse(run: Run) -> Analysis:
         titles=titles,
         panels=panels,
         wins=wins,
-        transfer=(),
-        interactions=(),
-        efficiency=(),
-        published=(),
-        lints=(),
+        transfer=transfer_matrices(panels, cases, rules.alpha),
+        interactions=interactions(panels, cases, rules.alpha),
+        efficiency=efficiency_curves(panels),
+        published=published_values(panels, cases, encoders),
+        lints=find_lints(run.info, panels, cases),
         failures=failures,
         verdict=tuple(verdict),
         stamps=tuple(dict.fromkeys(s for p in panels for s in p.stamps)),

@@ -71,7 +71,9 @@ class Predictions:
         self._where: dict[tuple[str, str, str], NDArray[np.intp]] = {}
         if len(frame):
             found = frame.groupby(["cell_id", "task", "split"], sort=False, observed=True).indices
-            self._where = {(str(c), str(t), str(s)): np.asarray(at) for (c, t, s), at in found.items()}
+            for key, at in found.items():
+                cell_id, task, split = key  # type: ignore[misc]
+                self._where[str(cell_id), str(task), str(split)] = np.asarray(at)
 
     def find(self, cell_id: str, task: str, split: str) -> Scored | None:
         """The predictions of a cell, or None where there are none."""
@@ -82,7 +84,7 @@ class Predictions:
             self._columns["image_id"][at].astype(object),
             self._columns["group"][at].astype(object),
             _matrix(self._columns["y_true"][at]),
-            np.atleast_2d(np.stack(self._columns["scores"][at])).astype(np.float64),
+            np.stack(list(self._columns["scores"][at])).astype(np.float64),
         )
 
 

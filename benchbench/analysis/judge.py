@@ -57,12 +57,10 @@ def judge(
     seeds = common_seeds(cases)
     if not encoders or not seeds:
         return Judged((), (), _refusals(cases))
-    scores = np.stack([[_shaped(cases.scores[e][s], metric) for s in seeds] for e in encoders])
+    scores = np.stack([[shaped(cases.scores[e][s], metric) for s in seeds] for e in encoders])
     name = "multilabel_macro_auroc" if metric == "macro_auroc" and cases.labels.ndim == 2 else metric
-    against: str | int = "all"
-    if rules.reference is not None:
-        against = encoders.index(rules.reference) if rules.reference in encoders else "none"
-    wanted = "all" if against == "none" else against
+    missing = rules.reference is not None and rules.reference not in encoders
+    wanted: str | int = "all" if missing or rules.reference is None else encoders.index(rules.reference)
     if len(seeds) == 1:
         plain = compare(name, cases.labels, scores[:, 0], cases.groups, wanted)
         estimates = [
@@ -76,8 +74,10 @@ def judge(
             for e, encoder in zip(over.estimates, encoders, strict=True)
         ]
         pairs, notes = over.pairs, ()
-    comparisons = [] if against == "none" else [_comparison(p, encoders, panel, family, rules) for p in pairs]
+    comparisons = [] if missing else [comparison_record(p, encoders, panel, family, rules) for p in pairs]
     notes = (*_refusals(cases), *_lost_seeds(cases, seeds), *notes)
+    if missing:
+        notes = (f"The reference {rules.reference} has no result here, so nothing is compared.", *notes)
     if cases.paired_eyes and not cases.identified:
         estimates = [_without_interval(e) for e in estimates]
         comparisons = [_without_test(c) for c in comparisons]
@@ -91,7 +91,7 @@ def common_seeds(cases: Cases) -> tuple[int, ...]:
     return tuple(sorted(set.intersection(*sets))) if sets else ()
 
 
-def _shaped(scores: FloatArray, metric: str) -> NDArray[np.float64] | NDArray[np.intp]:
+def shaped(scores: FloatArray, metric: str) -> NDArray[np.float64] | NDArray[np.intp]:
     """One system's scores (n, K) as the metric reads them: (n,), (n, C), or predicted codes (n,)."""
     if scores.shape[1] > 1:
         return scores
@@ -133,18 +133,25 @@ def _note(verdict: Verdict) -> str:
     return "" if verdict is Verdict.OK else verdict.explanation
 
 
-def _comparison(
-    p: PairedComparison, encoders: tuple[str, ...], panel: str, family: str, rules: Rules
+def comparison_record(
+    p: PairedComparison, names: tuple[str, ...], panel: str, family: str, rules: Rules | None = None
 ) -> Comparison:
+    """A result of the statistics package as a record of the analysis; `names` are the systems handed in."""
     margin_verdict, equivalent = "", None
-    if rules.margin is not None and p.difference is not None and p.se and p.verdict.has_p_value:
+    if (
+        rules is not None
+        and rules.margin is not None
+        and p.difference is not None
+        and p.se
+        and p.verdict.has_p_value
+    ):
         tested = non_inferiority(p.difference, p.se, rules.margin, rules.alpha)
         margin_verdict, equivalent = tested.verdict, tested.equivalent
     return Comparison(
         panel=panel,
         family=family,
-        first=encoders[p.index_a],
-        second=encoders[p.index_b],
+        first=names[p.index_a],
+        second=names[p.index_b],
         value_first=p.value_a,
         value_second=p.value_b,
         difference=p.difference,

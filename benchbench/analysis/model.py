@@ -324,6 +324,8 @@ class Drop:
     target: str
     encoder: str
     protocol: str
+    home_protocol: str
+    """Protocol of the in-domain result that it is measured against."""
     in_domain: float | None
     transferred: float | None
     comparison: Comparison | None
@@ -407,7 +409,6 @@ class PublishedValue:
     source: str
     caveat: str
     measured: Estimate | None = None
-    measured_metric: str = ""
     panel: str = ""
 
 

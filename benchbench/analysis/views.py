@@ -17,6 +17,7 @@ from ..statistics import (
     reliability_curve,
     roc_curve,
 )
+from ..statistics.weighted import average_precision, counts_above
 from .cases import Cases, Scored
 from .model import Band, ClassResult, Curve, EncoderView, FloatArray, OperatingPoint, Reliability
 
@@ -31,19 +32,19 @@ def encoder_view(cases: Cases, encoder: str, seed: int, kind: str, classes: tupl
     held_out = cases.validation.get(encoder, {}).get(seed)
     truth = _one_against_rest(cases.labels, kind, len(classes))
     shown = [1] if kind == "binary" else range(len(classes))
-    curves, precision_recall = [], []
+    curves, by_recall = [], []
     for c in shown:
         known, positive = truth[c]
         column = scores[known, 0 if kind == "binary" else c]
         groups = None if cases.groups is None else cases.groups[known]
         curves.append(roc(positive, column, groups, banded=kind == "binary"))
-        precision_recall.append(precision_recall_curve(positive, column))
+        by_recall.append(precision_recall(positive, column))
     threshold, source = _threshold(kind, held_out)
     predicted = _decide(scores, kind, threshold)
     return EncoderView(
         encoder,
         tuple(curves),
-        tuple(precision_recall),
+        tuple(by_recall),
         _calibration(cases.labels, scores, kind),
         None if kind == "multilabel" else confusion(cases.labels, predicted, len(classes)),
         tuple(_class_results(cases, scores, truth, predicted, kind, classes)),
@@ -98,16 +99,16 @@ def roc(
     return Curve(*_thin(x, y), Band(found.grid, found.band_low, found.band_high), area)
 
 
-def precision_recall_curve(positive: NDArray[np.bool_], scores: FloatArray) -> Curve:
-    """Precision over recall, as steps; `summary` is the average precision."""
-    from sklearn.metrics import average_precision_score
-    from sklearn.metrics import precision_recall_curve as points
-
+def precision_recall(positive: NDArray[np.bool_], scores: FloatArray) -> Curve:
+    """Precision over recall at every threshold; `summary` is the average precision."""
     if not positive.any():
         return Curve(np.empty(0), np.empty(0))
-    precision, recall, _ = points(positive, scores)
-    x, y = _thin(recall[::-1], precision[::-1])
-    return Curve(x, y, summary=float(average_precision_score(positive, scores)))
+    once = np.ones((1, len(positive)))
+    true, false = (counts[0] for counts in counts_above(positive.astype(int), scores, once))
+    kept = true + false > 0
+    recall, precision = true[kept] / true[-1], true[kept] / (true[kept] + false[kept])
+    x, y = _thin(np.r_[0.0, recall], np.r_[precision[:1], precision])
+    return Curve(x, y, summary=float(average_precision(positive.astype(int), scores, once)[0]))
 
 
 def _thin(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -133,13 +134,11 @@ def _calibration(labels: FloatArray, scores: FloatArray, kind: str) -> Reliabili
         brier = float(np.mean(((scores - one_hot) ** 2).sum(axis=1)))
     bins = reliability_curve(observed, predicted, BINS)
     error = calibration_error(observed, predicted)
-    columns = ("mean_probability", "observed", "ci_low", "ci_high", "n")
-    return Reliability(
-        *(np.array([float(getattr(b, c)) for b in bins]) for c in columns),
-        brier=brier,
-        ece=error.value,
-        ece_bins=error.bins,
-    )
+    columns = [
+        np.array([float(getattr(b, name)) for b in bins])
+        for name in ("mean_probability", "observed", "ci_low", "ci_high", "n")
+    ]
+    return Reliability(*columns, brier, error.value, error.bins)  # type: ignore[arg-type]
 
 
 def confusion(labels: FloatArray, predicted: NDArray[np.intp], k: int) -> NDArray[np.int64]:
@@ -176,8 +175,6 @@ def _class_result(
     chosen: NDArray[np.bool_],
     groups: NDArray[np.object_] | None,
 ) -> ClassResult:
-    from sklearn.metrics import average_precision_score
-
     support = int(positive.sum())
     hit = int((positive & chosen).sum())
     recall = hit / support if support else None
@@ -188,8 +185,10 @@ def _class_result(
         note = f"{smallest} cases on one side: too few for an AUROC" if smallest else "no case of one side"
         return ClassResult(name, support, None, None, None, None, recall, precision, f1, note)
     auroc = estimate("auroc", positive, scores, groups)
-    ap = float(average_precision_score(positive, scores))
-    return ClassResult(name, support, auroc.value, auroc.ci_low, auroc.ci_high, ap, recall, precision, f1)
+    ap = average_precision(positive.astype(int), scores, np.ones((1, len(positive))))[0]
+    return ClassResult(
+        name, support, auroc.value, auroc.ci_low, auroc.ci_high, float(ap), recall, precision, f1
+    )
 
 
 def operating_point(

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..analysis import Analysis
     from ..api import ReportSection
+    from ..cost import CostRow, CostTable
+    from ..results import RunInfo
     from .page import PluginSection
 
 __all__ = ["write_report"]
@@ -28,6 +30,7 @@ def write_report(run_folder: Path, sections: Iterable[ReportSection] = ()) -> Pa
         BenchError: The folder is not that of a run, or its files cannot be read.
     """
     from ..analysis import analyse
+    from ..cost import read_cost
     from ..results import read_run
     from ..store import atomic_write
     from .figures import draw_all
@@ -37,7 +40,8 @@ def write_report(run_folder: Path, sections: Iterable[ReportSection] = ()) -> Pa
 
     run = read_run(run_folder)
     analysis = analyse(run)
-    figures = draw_all(analysis)
+    cost = read_cost(run.folder / "cost.csv") if (run.folder / "cost.csv").is_file() else ()
+    figures = draw_all(analysis, cost)
     written = write_files(run, analysis, figures)
     content = Content(
         analysis=analysis,
@@ -46,11 +50,24 @@ def write_report(run_folder: Path, sections: Iterable[ReportSection] = ()) -> Pa
         methods=methods_text(run.info, analysis),
         references=references(run.info),
         sections=_rendered(sections, analysis),
+        cost=_cost_table(cost, run.info),
         files=written,
     )
     page = run.folder / "report.html"
     atomic_write(page, render(content).encode("utf-8"))
     return page
+
+
+def _cost_table(rows: Sequence[CostRow], info: RunInfo) -> CostTable | None:
+    """The cost table of the run's encoders, or None where nothing was measured."""
+    if not rows:
+        return None
+    from ..cost import CostConfig, cost_table
+    from ..cost.config import constants
+
+    declared = info.suite_resolved.get("cost", {})
+    config = CostConfig(**{k: v for k, v in declared.items() if k in CostConfig.model_fields})
+    return cost_table(rows, info.encoders, subject=config.subject, constants=constants(config))
 
 
 def _rendered(sections: Iterable[ReportSection], analysis: Analysis) -> Sequence[PluginSection]:

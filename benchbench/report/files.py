@@ -47,7 +47,7 @@ def csv_text(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
     """CSV whose text cells cannot run as formulas in a spreadsheet."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
+    writer.writerow([_cell(v) for v in header])
     writer.writerows([_cell(v) for v in line] for line in lines)
     return buffer.getvalue()
 
@@ -200,17 +200,17 @@ def _calibration(analysis: Analysis) -> str:
 
 
 def _curves(analysis: Analysis) -> str:
-    lines = []
+    """Points of every drawn curve; many lines, so the repeated cells are written once per curve."""
+    parts = [",".join([*_PLACE, "encoder", "curve", "class", "x", "y"]) + "\n"]
     for p in analysis.panels:
         shown = [p.classes[-1]] if p.kind == "binary" else list(p.classes)
         for v in p.views:
             for kind, curves in (("roc", v.roc), ("precision_recall", v.precision_recall)):
                 for name, curve in zip(shown, curves, strict=True):
-                    lines += [
-                        [*_place(p), v.encoder, kind, name, round(float(x), 5), round(float(y), 5)]
-                        for x, y in zip(curve.x, curve.y, strict=True)
-                    ]
-    return csv_text([*_PLACE, "encoder", "curve", "class", "x", "y"], lines)
+                    start = csv_text([*_place(p), v.encoder, kind, name], []).rstrip("\n")
+                    points = zip(curve.x.tolist(), curve.y.tolist(), strict=True)
+                    parts += [f"{start},{x:.5f},{y:.5f}\n" for x, y in points]
+    return "".join(parts)
 
 
 def latex_tables(analysis: Analysis) -> dict[str, str]:
@@ -283,5 +283,6 @@ def _tabular(header: Sequence[str], lines: Sequence[Sequence[str]], note: str, s
 
 def bibtex(info: RunInfo) -> str:
     """Entries of every encoder and data set used, each once."""
-    entries = [r.citation.strip() for r in (*info.encoders, *info.datasets) if r.citation.strip()]
+    found = [e.citation.strip() for e in info.encoders] + [d.citation.strip() for d in info.datasets]
+    entries = [text for text in found if text]
     return "\n\n".join(dict.fromkeys(entries)) + "\n"

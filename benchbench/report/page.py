@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from ..analysis import Analysis, Panel
+from ..analysis.model import TransferMatrix
 from ..results import STAMPS, RunInfo
 from . import text
 from .figures.base import Drawing
@@ -67,6 +68,7 @@ def _environment() -> Any:
     )
     environment.globals.update(
         interval_text=lambda e: text.interval(e.ci_low, e.ci_high),
+        interval_pair=lambda low, high: "" if low != low else text.interval(low, high),
         matrix=comparison_matrix,
         outcome=text.outcome_text,
         meaning=STAMPS,
@@ -115,6 +117,10 @@ def render(content: Content) -> str:
             row_stamps=_row_stamps,
             cell_stamps=_cell_stamps,
             findings=analysis.lints,
+            any_stamps=lambda encoder: _anywhere(analysis, encoder),
+            heat_span=_span,
+            fractions=sorted({p.fraction for c in analysis.efficiency for p in c.points}),
+            cost_groups=_cost_groups(),
             methods=content.methods,
             references=content.references,
             sections=content.sections,
@@ -135,6 +141,26 @@ def _always(analysis: Analysis, encoder: str) -> list[str]:
     """Stamps that an encoder carries on every panel, beyond those that all encoders share."""
     own = [p.own_stamps(encoder) for p in analysis.panels if p.estimate(encoder)]
     return [s for s in (own[0] if own else ()) if all(s in stamps for stamps in own)]
+
+
+def _anywhere(analysis: Analysis, encoder: str) -> list[str]:
+    """Every stamp that any number of an encoder carries; for tables that span panels."""
+    found = (s for p in analysis.panels if (e := p.estimate(encoder)) is not None for s in e.stamps)
+    return list(dict.fromkeys(found))
+
+
+def _span(matrices: Sequence[TransferMatrix]) -> tuple[float, float]:
+    """Lowest and highest value, so that all heat maps of a protocol share one scale."""
+    import numpy as np
+
+    values = np.concatenate([m.values.ravel() for m in matrices])
+    return float(np.nanmin(values)), float(np.nanmax(values))
+
+
+def _cost_groups() -> dict[str, str]:
+    from ..cost.table import GROUP_TITLES
+
+    return GROUP_TITLES
 
 
 def _row_stamps(table: HeadlineTable, encoder: str) -> list[str]:

@@ -154,7 +154,9 @@ def _cell(
         parts = []
         for split in splits:
             severity, labels, ids, groups, cuts = images.parts[split]
-            scores = _scores(task, encoder, protocol, skill, spec.seed_sd, seed, severity, cuts, split)
+            scores = _scores(
+                task, source.name, encoder, protocol, skill, spec.seed_sd, seed, severity, cuts, split
+            )
             parts.append(
                 pd.DataFrame(
                     {
@@ -205,6 +207,7 @@ def _cell(
 
 def _scores(
     task: FakeTask,
+    source: str,
     encoder: FakeEncoder,
     protocol: str,
     skill: float,
@@ -216,8 +219,10 @@ def _scores(
 ) -> np.ndarray:
     n = len(severity)
     shared = np.random.default_rng(_number(task.name, split, "shared")).normal(size=n)
-    own = np.random.default_rng(_number(task.name, split, encoder.name, protocol)).normal(size=n)
-    noise = np.random.default_rng(_number(task.name, split, encoder.name, protocol, seed)).normal(size=n)
+    own = np.random.default_rng(_number(task.name, split, encoder.name, protocol, source)).normal(size=n)
+    noise = np.random.default_rng(_number(task.name, split, encoder.name, protocol, source, seed)).normal(
+        size=n
+    )
     latent = skill * severity + 0.75 * shared + 0.65 * own + seed_sd * noise
     latent = latent / np.sqrt(skill**2 + 1)
     if task.kind == "binary":

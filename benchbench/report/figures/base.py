@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ VARIABLES = {
     PAPER: "--paper",
     **{colour: f"--series-{i + 1}" for i, colour in enumerate(SERIES)},
 }
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9.0,
     "text.parse_math": False,
@@ -101,13 +101,18 @@ class Drawing:
     plots: Sequence[Plot] = field(default=())
 
 
-def canvas(width: float, height: float) -> Figure:
-    """An empty figure in inches, in the house style."""
+def house_style() -> Any:
+    """Context in which figures are drawn; leaves the user's own matplotlib settings alone."""
     import matplotlib
+
+    return matplotlib.rc_context(_STYLE)
+
+
+def canvas(width: float, height: float) -> Figure:
+    """An empty figure in inches; to be used inside `house_style`."""
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    matplotlib.rcParams.update(_STYLE)
     figure = Figure(figsize=(width, height))
     FigureCanvasSVG(figure)
     return figure
@@ -119,13 +124,19 @@ def finished(
     alt: str,
     caption: str,
     plots: Sequence[tuple[Axes, str, str, Sequence[Series], bool]],
+    stamps: Sequence[str] = (),
 ) -> Drawing:
-    """Render a figure. `plots` are (axes, x name, y name, series, whether they are curves)."""
+    """Render a figure. `plots` are (axes, x name, y name, series, whether they are curves).
+
+    Stamps are written into the drawing itself, since the file may travel without its page.
+    """
     import logging
     import warnings
 
     import matplotlib
 
+    if stamps:
+        figure.text(0.995, 0.01, " · ".join(stamps), ha="right", va="bottom", fontsize=7, color=MUTED)
     buffer = io.BytesIO()
     fonts = logging.getLogger("matplotlib.font_manager")
     level = fonts.level
@@ -182,6 +193,34 @@ def _placed(
         curves,
         axes.get_xscale() == "log",
     )
+
+
+def legend_lines(labels: Sequence[str], width: float) -> int:
+    """Lines that a legend of these labels needs in `width` inches."""
+    return -(-len(labels) // _legend_columns(labels, width))
+
+
+def _legend_columns(labels: Sequence[str], width: float) -> int:
+    longest = max((len(label) for label in labels), default=1)
+    return max(1, min(len(labels), int(width / (0.55 + 0.068 * longest))))
+
+
+def legend(figure: Figure, labelled: Mapping[str, Any], left: float, bottom: float) -> None:
+    """A legend whose lower left corner is at (left, bottom) in inches, as wide as the figure allows."""
+    width, height = figure.get_size_inches()
+    figure.legend(
+        list(labelled.values()),
+        list(labelled),
+        loc="lower left",
+        bbox_to_anchor=(left / width, bottom / height),
+        borderaxespad=0.0,
+        ncols=_legend_columns(list(labelled), width - left),
+        fontsize=8.5,
+    )
+
+
+LEGEND_LINE = 0.19
+"""Height of a legend's line in inches."""
 
 
 def look(i: int) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...analysis.model import EncoderView, Panel
 from ..text import number, shortened
-from .base import GRID, MAX_SERIES, MUTED, Drawing, Series, canvas, finished, look, rounded
+from .base import GRID, MAX_SERIES, MUTED, Drawing, Series, canvas, finished, legend, look, rounded
 
 Axes = Any
 
@@ -56,7 +56,7 @@ def _binary(
     axes[2].set(title="Calibration", xlabel="predicted probability", ylabel="observed share")
     for a in axes:
         a.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-    _legend(figure, axes[0], len(views))
+    legend(figure, _handles(axes[0]), 0.3, 0.02)
     alt = f"ROC, precision-recall and calibration curves on {panel.title}. " + "; ".join(
         f"{_title(v, titles)}: area {number(v.roc[0].summary)}, average precision "
         f"{number(v.precision_recall[0].summary)}"
@@ -75,11 +75,16 @@ def _binary(
         (axes[1], "recall", "precision", recall, True),
         (axes[2], "predicted", "observed", bins, False),
     ]
-    return finished(figure, f"curves-{panel.id}", alt, caption, plots)
+    return finished(figure, f"curves-{panel.id}", alt, caption, plots, panel.shared_stamps)
 
 
 def _title(view: EncoderView, titles: Mapping[str, str]) -> str:
-    return shortened(titles.get(view.encoder, view.encoder))
+    return titles.get(view.encoder, view.encoder)
+
+
+def _handles(axes: Axes) -> dict[str, Any]:
+    handles, labels = axes.get_legend_handles_labels()
+    return dict(zip(labels, handles, strict=True))
 
 
 def _draw_roc(
@@ -125,13 +130,6 @@ def _draw_calibration(
     return found
 
 
-def _legend(figure: Any, axes: Axes, k: int) -> None:
-    handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="lower left", bbox_to_anchor=(0.03, 0.0), ncols=min(k, 4), fontsize=8.5
-    )
-
-
 def _by_class(
     panel: Panel, views: Sequence[EncoderView], titles: Mapping[str, str], positions: Mapping[str, int]
 ) -> Drawing:
@@ -160,7 +158,7 @@ def _by_class(
         plots.append((axes, "1 − specificity", "sensitivity", series, True))
         first = first or axes
     assert first is not None
-    _legend(figure, first, len(views))
+    legend(figure, _handles(first), 0.3, 0.02)
     alt = f"ROC curves of each class against the rest on {panel.title}. " + "; ".join(
         f"{_title(v, titles)}: "
         + ", ".join(f"{panel.classes[c]} {number(v.roc[c].summary)}" for c in shown if len(v.roc[c].x))
@@ -168,4 +166,4 @@ def _by_class(
     )
     kind = "label" if panel.kind == "multilabel" else "class against the rest"
     caption = _caption(panel, views, f"ROC curves, one plot per {kind}: sensitivity over 1 − specificity.")
-    return finished(figure, f"curves-{panel.id}", alt, caption, plots)
+    return finished(figure, f"curves-{panel.id}", alt, caption, plots, panel.shared_stamps)

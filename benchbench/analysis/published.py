@@ -1,0 +1,130 @@
+"""Published numbers beside measured ones, from the table that the project ships (benchbench/data/published.csv).
+
+A published number is set beside a cell of the same encoder, training task, target and kind of protocol; the cell's
+predictions are then scored by the metric of the source, whatever the suite's own metric is.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+
+from ..statistics import estimate
+from .cases import Cases, Key
+from .judge import shaped
+from .model import Estimate, Panel, PublishedValue
+from .panels import panel_id
+
+
+@dataclass(frozen=True)
+class PublishedNumber:
+    """One line of the table, as printed in its source."""
+
+    encoder: str
+    published_as: str
+    source_task: str
+    task: str
+    protocol: str
+    metric: str
+    value: float
+    ci_low: str
+    ci_high: str
+    paper: str
+    source: str
+    caveat: str
+
+
+@cache
+def published_numbers() -> tuple[PublishedNumber, ...]:
+    """The shipped table."""
+    text = (files("benchbench") / "data" / "published.csv").read_text(encoding="utf-8")
+    return tuple(
+        PublishedNumber(**{**line, "value": float(line["value"])})  # type: ignore[arg-type]
+        for line in csv.DictReader(io.StringIO(text))
+    )
+
+
+def published_values(
+    panels: Sequence[Panel], cases: Mapping[Key, Cases], encoders: Sequence[str]
+) -> tuple[PublishedValue, ...]:
+    """Published numbers about this run's tasks and encoders, with the measured value where there is one."""
+    by_id = {panel_id(key): found for key, found in cases.items()}
+    plain = [p for p in panels if not p.axes]
+    names = {e.partition(":")[0] for e in encoders}
+    found = []
+    for number in published_numbers():
+        if number.encoder not in names or number.task not in {p.task for p in plain}:
+            continue
+        panel, encoder = _counterpart(number, plain, by_id)
+        measured = None if panel is None else _measured(number, panel, encoder, by_id[panel.id])
+        found.append(
+            PublishedValue(
+                encoder=encoder or number.encoder,
+                published_as=number.published_as,
+                task=number.task,
+                source_task=number.source_task,
+                protocol=number.protocol,
+                metric=_metric_in_words(number, plain),
+                value=number.value,
+                ci=f"[{number.ci_low}, {number.ci_high}]" if number.ci_low else "",
+                paper=number.paper,
+                source=number.source,
+                caveat=number.caveat,
+                measured=measured,
+                panel=panel.id if panel and measured else "",
+            )
+        )
+    return tuple(found)
+
+
+def _counterpart(
+    number: PublishedNumber, panels: Sequence[Panel], by_id: Mapping[str, Cases]
+) -> tuple[Panel | None, str]:
+    for panel in panels:
+        if (panel.task, panel.source_task) != (number.task, number.source_task):
+            continue
+        for estimated in panel.estimates:
+            rows = by_id[panel.id].rows[estimated.encoder]
+            kinds = {rows[0].protocol_kind, rows[0].axis.get("base", "")}
+            if estimated.encoder.partition(":")[0] == number.encoder and number.protocol in kinds:
+                return panel, estimated.encoder
+    return None, ""
+
+
+def _measured(number: PublishedNumber, panel: Panel, encoder: str, cases: Cases) -> Estimate | None:
+    """The cell's predictions scored by the published metric; one trained model, the seed in the middle."""
+    own = panel.estimate(encoder)
+    if own is None:
+        return None
+    scores = cases.scores[encoder][own.shown_seed]
+    metric, _, of_class = number.metric.partition(":")
+    if of_class:
+        found = estimate("auroc", cases.labels == int(of_class), scores[:, int(of_class)], cases.groups)
+    else:
+        found = estimate(metric, cases.labels, shaped(np.asarray(scores), metric), cases.groups)
+    return Estimate(
+        encoder,
+        found.value,
+        found.ci_low,
+        found.ci_high,
+        found.method,
+        str(found.verdict),
+        seeds=(own.shown_seed,),
+        stamps=own.stamps,
+    )
+
+
+def _metric_in_words(number: PublishedNumber, panels: Sequence[Panel]) -> str:
+    from .sentences import metric_name
+
+    metric, _, of_class = number.metric.partition(":")
+    if not of_class:
+        return metric_name(metric)
+    classes = next(p.classes for p in panels if p.task == number.task)
+    return f"{metric_name(metric)}, {classes[int(of_class)]} against the rest"

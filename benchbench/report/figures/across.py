@@ -1,0 +1,285 @@
+"""Figures over several panels: overview of scores, transfer, protocols, label efficiency, cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...analysis import Analysis, Panel
+from ...analysis.model import EfficiencyCurve, Interaction, TransferMatrix
+from ..tables import HeadlineTable
+from ..text import metric_name, number, shortened, words
+from .base import (
+    GRID,
+    INK,
+    LEGEND_LINE,
+    MARKERS,
+    MAX_SERIES,
+    MUTED,
+    SERIES,
+    Drawing,
+    Series,
+    canvas,
+    finished,
+    legend,
+    legend_lines,
+    look,
+)
+
+MOST_TASKS = 40
+
+
+def overview(
+    name: str, table: HeadlineTable, titles: Mapping[str, str], positions: Mapping[str, int]
+) -> Drawing:
+    """Every value of a headline table as a dot with its interval, one band per task."""
+    panels = table.panels[:MOST_TASKS]
+    shown = table.encoders[:MAX_SERIES]
+    metrics = list(dict.fromkeys(metric_name(p.metric) for p in panels))
+    labels = {e: titles.get(e, e) for e in shown}
+    top = 0.12 + LEGEND_LINE * legend_lines(list(labels.values()), 7.3)
+    height = 0.42 + top + len(panels) * max(0.34, 0.115 * len(shown) + 0.08)
+    figure = canvas(10.0, height)
+    axes = figure.add_axes((0.27, 0.42 / height, 0.71, 1 - (0.42 + top) / height))
+    series = []
+    labelled: dict[str, Any] = {}
+    for k, encoder in enumerate(shown):
+        style = look(positions[encoder])
+        shift = 0.0 if len(shown) == 1 else 0.32 - 0.64 * k / (len(shown) - 1)
+        found = [(i, p.estimate(encoder)) for i, p in enumerate(panels)]
+        dots = [(len(panels) - 1 - i + shift, e) for i, e in found if e is not None and e.value is not None]
+        at = [y for y, _ in dots]
+        values = [e.value for _, e in dots]
+        bars = [(y, e) for y, e in dots if e.ci_low is not None]
+        axes.hlines(
+            [y for y, _ in bars],
+            [e.ci_low for _, e in bars],
+            [e.ci_high for _, e in bars],
+            color=style["color"],
+            linewidth=1.1,
+        )
+        marker = MARKERS[positions[encoder] % len(MARKERS)]
+        label = labels[encoder]
+        (labelled[label],) = axes.plot(
+            values, at, linestyle="", marker=marker, markersize=4, color=style["color"]
+        )
+        texts = [f"{number(e.value)} [{number(e.ci_low)}, {number(e.ci_high)}]" for _, e in dots]
+        series.append(Series(label, [float(v) for v in values], at, texts))
+    for i in range(len(panels) - 1):
+        axes.axhline(i + 0.5, color=GRID, linewidth=0.6)
+    axes.set_yticks(
+        range(len(panels)),
+        [
+            shortened(p.title, 38) + ("" if len(metrics) == 1 else f"\n{metric_name(p.metric)}")
+            for p in reversed(panels)
+        ],
+    )
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False, axis="y")
+    axes.set(ylim=(-0.55, len(panels) - 0.45), xlabel=" or ".join(metrics))
+    legend(figure, labelled, 2.7, height - top + 0.06)
+    alt = f"Scores of {len(shown)} encoders on {len(panels)} tasks with intervals; the table above has the numbers."
+    caption = f"{words(table.protocol).capitalize()}: value and 95 % interval of every encoder on every task."
+    if len(shown) < len(table.encoders):
+        caption += f" The best {len(shown)} of {len(table.encoders)} encoders by mean are drawn."
+    stamps = [s for s in panels[0].shared_stamps if all(s in p.shared_stamps for p in panels)]
+    return finished(figure, name, alt, caption, [(axes, "value", "line", series, False)], stamps)
+
+
+def _grid(count: int, each: float = 2.2, top: float = 0.35, bottom: float = 0.75) -> tuple[Any, list[Any]]:
+    """A figure with `count` small axes in lines of at most four, and room for a legend below."""
+    columns = min(count, 4)
+    lines = -(-count // columns)
+    height = lines * (each + top) + bottom
+    figure = canvas(10.0, height)
+    axes = []
+    for i in range(count):
+        row, column = divmod(i, columns)
+        left = 0.055 + column * (0.945 / columns)
+        low = bottom + (lines - 1 - row) * (each + top)
+        axes.append(figure.add_axes((left, low / height, 0.945 / columns - 0.055, (each - 0.25) / height)))
+    return figure, axes
+
+
+def protocol_slopes(
+    name: str, found: Sequence[Interaction], titles: Mapping[str, str], positions: Mapping[str, int]
+) -> Drawing:
+    """For every task, each encoder's value under two protocols, joined by a line."""
+    found = found[:8]
+    figure, all_axes = _grid(len(found))
+    labelled: dict[str, Any] = {}
+    plots = []
+    for item, axes in zip(found, all_axes, strict=True):
+        drawn = []
+        for encoder, first, second in item.values[:MAX_SERIES]:
+            if first is None or second is None:
+                continue
+            label = titles.get(encoder, encoder)
+            (line,) = axes.plot(
+                [0, 1], [first, second], marker="o", markersize=3.5, **look(positions[encoder])
+            )
+            labelled.setdefault(label, line)
+            drawn.append(Series(label, [0.0, 1.0], [first, second], [words(item.first), words(item.second)]))
+        axes.set_xticks([0, 1], [shortened(words(item.first), 16), shortened(words(item.second), 16)])
+        axes.set(xlim=(-0.25, 1.25), title=shortened(item.title, 30))
+        axes.grid(False, axis="x")
+        plots.append((axes, "protocol", metric_name(item.metric), drawn, False))
+    legend(figure, labelled, 0.4, 0.02)
+    alt = "Values under two protocols, joined per encoder. " + "; ".join(
+        f"{i.title}: rank correlation {number(i.kendall, 2)}" for i in found
+    )
+    caption = "Lines that cross mean that the protocols order the encoders differently."
+    return finished(figure, name, alt, caption, plots)
+
+
+def efficiency(
+    name: str, curves: Sequence[EfficiencyCurve], titles: Mapping[str, str], positions: Mapping[str, int]
+) -> Drawing:
+    """Metric against the number of training images, one small plot per task."""
+    tasks = list(dict.fromkeys((c.task, c.protocol) for c in curves))[:8]
+    figure, all_axes = _grid(len(tasks))
+    labelled: dict[str, Any] = {}
+    plots = []
+    for key, axes in zip(tasks, all_axes, strict=True):
+        members = [c for c in curves if (c.task, c.protocol) == key][:MAX_SERIES]
+        drawn = []
+        for curve in members:
+            label = titles.get(curve.encoder, curve.encoder)
+            x = [p.fraction for p in curve.points]
+            y = [p.value for p in curve.points]
+            style = look(positions[curve.encoder])
+            (line,) = axes.plot(x, y, marker="o", markersize=3, **style)
+            bars = [p for p in curve.points if p.ci_low is not None]
+            axes.vlines(
+                [p.fraction for p in bars],
+                [p.ci_low for p in bars],
+                [p.ci_high for p in bars],
+                color=style["color"],
+                linewidth=0.7,
+                alpha=0.6,
+            )
+            labelled.setdefault(label, line)
+            texts = [f"[{number(p.ci_low)}, {number(p.ci_high)}], {p.n_train} images" for p in curve.points]
+            drawn.append(Series(label, x, y, texts))
+        fractions = sorted({p.fraction for c in members for p in c.points})
+        axes.set_xscale("log")
+        axes.set_xticks(fractions, [f"{100 * f:g} %" for f in fractions])
+        axes.minorticks_off()
+        axes.set(title=shortened(members[0].title, 30))
+        plots.append((axes, "share of labels", metric_name(members[0].metric), drawn, False))
+    legend(figure, labelled, 0.4, 0.02)
+    alt = "Metric against the share of training labels. " + "; ".join(
+        f"{titles.get(c.encoder, c.encoder)}, {c.title}: "
+        + ", ".join(f"{100 * p.fraction:g} %: {number(p.value)}" for p in c.points)
+        for c in curves
+    )
+    caption = "Mean over repeats; bars are the 95 % interval of the repeat in the middle (test patients)."
+    return finished(figure, name, alt, caption, plots)
+
+
+def transfer_maps(name: str, matrices: Sequence[TransferMatrix], titles: Mapping[str, str]) -> Drawing:
+    """Heat maps of trained-on against tested-on, one per encoder; for papers (the page shows them as tables)."""
+    matrices = matrices[:MAX_SERIES]
+    figure, all_axes = _grid(len(matrices), each=2.5, top=0.75, bottom=1.1)
+    from matplotlib.colors import LinearSegmentedColormap, to_rgba
+
+    colours = LinearSegmentedColormap.from_list("accent", [to_rgba(SERIES[0], 0.06), to_rgba(SERIES[0], 0.7)])
+    values = np.concatenate([m.values.ravel() for m in matrices])
+    low, high = np.nanmin(values), np.nanmax(values)
+    for m, axes in zip(matrices, all_axes, strict=True):
+        axes.pcolormesh(m.values, cmap=colours, vmin=low, vmax=max(high, low + 1e-9), edgecolor="none")
+        for i, j in np.ndindex(m.values.shape):
+            if not np.isnan(m.values[i, j]):
+                axes.text(j + 0.5, i + 0.5, number(m.values[i, j], 2), ha="center", va="center", fontsize=8)
+        axes.set_xticks(
+            np.arange(len(m.targets)) + 0.5, [shortened(t, 16) for t in m.targets], rotation=30, ha="right"
+        )
+        axes.set_yticks(np.arange(len(m.sources)) + 0.5, [shortened(s, 16) for s in m.sources])
+        axes.tick_params(length=0, labelsize=7)
+        axes.invert_yaxis()
+        axes.grid(False)
+        axes.set(title=titles.get(m.encoder, m.encoder))
+    alt = "Transfer matrices; the tables hold the numbers."
+    caption = f"{metric_name(matrices[0].metric)}: trained on the line, tested on the column."
+    return finished(figure, name, alt, caption, [])
+
+
+def pareto(
+    name: str,
+    values: Mapping[str, float],
+    costs: Sequence[tuple[str, Mapping[str, float]]],
+    metric: str,
+    titles: Mapping[str, str],
+    positions: Mapping[str, int],
+) -> Drawing | None:
+    """Metric against each cost; the line joins encoders that no cheaper one equals."""
+    usable = [(title, {e: v for e, v in found.items() if e in values and v > 0}) for title, found in costs]
+    usable = [(title, found) for title, found in usable if len(found) > 1][:4]
+    if not usable:
+        return None
+    figure, all_axes = _grid(len(usable), each=2.9)
+    labelled: dict[str, Any] = {}
+    plots = []
+    fronts = []
+    for (title, found), axes in zip(usable, all_axes, strict=True):
+        front = frontier({e: (cost, values[e]) for e, cost in found.items()})
+        axes.plot([found[e] for e in front], [values[e] for e in front], color=MUTED, linewidth=0.8, zorder=1)
+        drawn = []
+        for encoder, cost in found.items():
+            place = positions[encoder]
+            label = titles.get(encoder, encoder)
+            (dot,) = axes.plot(
+                [cost],
+                [values[encoder]],
+                linestyle="",
+                marker=MARKERS[place % len(MARKERS)],
+                markersize=6,
+                color=SERIES[place % len(SERIES)],
+                markeredgecolor=INK,
+                markeredgewidth=0.4,
+            )
+            labelled.setdefault(label, dot)
+            drawn.append(
+                Series(label, [cost], [values[encoder]], ["on the frontier" if encoder in front else ""])
+            )
+        axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.set(title=title)
+        plots.append((axes, title, metric, drawn, False))
+        fronts.append(f"{title}: {', '.join(titles.get(e, e) for e in front)}")
+    legend(figure, labelled, 0.4, 0.02)
+    caption = (
+        f"{metric[:1].upper()}{metric[1:]} against cost (logarithmic; cheaper is further left). The line joins the "
+        "encoders that no cheaper encoder equals."
+    )
+    return finished(figure, name, f"{caption} On the line: {'; '.join(fronts)}.", caption, plots)
+
+
+def frontier(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """Names of the points (cost, value) that no point with equal or lower cost reaches in value, cheapest first."""
+    best = -np.inf
+    front = []
+    for name, (_, value) in sorted(points.items(), key=lambda item: (item[1][0], -item[1][1])):
+        if value > best:
+            front.append(name)
+            best = value
+    return front
+
+
+def mean_metric(analysis: Analysis) -> tuple[str, dict[str, float]]:
+    """What the Pareto plots show: the mean of the commonest metric over its tasks, for encoders that ran on all."""
+    by_metric: dict[tuple[str, str], list[Panel]] = {}
+    for p in analysis.headline:
+        by_metric.setdefault((p.protocol, p.metric), []).append(p)
+    if not by_metric:
+        return "", {}
+    (protocol, metric), panels = max(by_metric.items(), key=lambda item: len(item[1]))
+    values = {}
+    for encoder in analysis.encoders:
+        found = [e.value for p in panels if (e := p.estimate(encoder)) is not None and e.value is not None]
+        if len(found) == len(panels):
+            values[encoder] = float(np.mean(found))
+    what = f"{metric_name(metric)}, {words(protocol)}"
+    return (f"mean {what}, {len(panels)} tasks" if len(panels) > 1 else what), values
