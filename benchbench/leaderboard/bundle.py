@@ -139,7 +139,10 @@ class Submission(Strict):
         """Where the submission lives below its spec's folder; its identifier."""
         digest = self.encoder.weights_sha256
         precision = "" if self.encoder.precision == "fp32" else f".{slug(self.encoder.precision)}"
-        who = f"{slug(self.submitter.name)}__{slug(self.encoder.name)}{precision}"
+        submitter = slug(
+            self.submitter.name.replace("_", "-")
+        )  # a double underscore parts it from the encoder
+        who = f"{submitter}__{slug(self.encoder.name)}{precision}"
         return f"{who}/{digest[:12] if digest else 'random-weights'}"
 
 

@@ -54,7 +54,6 @@ def freeze_release(boards: Sequence[Board], name: str, date: str, version: str) 
         raise BenchError(
             f"{name!r} is not the name of a release.", fix="write year and number, for instance 2026.1"
         )
-    import dataclasses
 
     frozen = tuple(
         FrozenBoard(
@@ -64,8 +63,8 @@ def freeze_release(boards: Sequence[Board], name: str, date: str, version: str) 
             demonstration=board.spec.demonstration,
             comparisons_in_family=family_size(board),
             submissions=tuple(submission_record(e) for e in board.current),
-            results=tuple(dataclasses.asdict(line) for line in result_lines(board)),
-            comparisons=tuple(dataclasses.asdict(line) for line in comparison_lines(board)),
+            results=tuple(dict(vars(line)) for line in result_lines(board)),
+            comparisons=tuple(dict(vars(line)) for line in comparison_lines(board)),
         )
         for board in boards
         if board.current

@@ -211,7 +211,7 @@ def _environment() -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    from ..report.text import count, interval, metric_name, number, p_text, words
+    from ..report.text import count, interval, metric_name, number, words
 
     environment = Environment(
         loader=PackageLoader("benchbench.leaderboard", "templates"),
@@ -221,7 +221,13 @@ def _environment() -> Any:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        number=number, count=count, words=words, metric=metric_name, p=p_text, page=_file_name, json=_compact
+        number=number,
+        count=count,
+        words=words,
+        metric=metric_name,
+        p=_p_value,
+        page=_file_name,
+        json=_compact,
     )
     css, script = (_asset(name) for name in ("style.css", "sort.js"))
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src '{_csp_hash(script)}'"
@@ -245,6 +251,13 @@ def _asset(name: str) -> str:
 
 def _csp_hash(script: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _p_value(value: float) -> str:
+    from ..report.text import p_text
+
+    text = p_text(value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
 
 
 def _compact(value: Mapping[str, Any]) -> str:

@@ -178,8 +178,8 @@ def board_record(board: Board) -> dict[str, Any]:
         "alpha": board.spec.alpha,
         "comparisons_in_family": family_size(board),
         "submissions": [submission_record(entry) for entry in board.entries],
-        "results": [dataclasses.asdict(line) for line in result_lines(board)],
-        "comparisons": [dataclasses.asdict(line) for line in comparison_lines(board)],
+        "results": [dict(vars(line)) for line in result_lines(board)],
+        "comparisons": [dict(vars(line)) for line in comparison_lines(board)],
     }
 
 
