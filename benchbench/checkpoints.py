@@ -139,11 +139,11 @@ def fit(model: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path, e
     expected = {k: tuple(v.shape) for k, v in model.state_dict().items()}
     found = {k: tuple(v.shape) for k, v in state.items()}
     details = [
-        *_listed("missing", sorted(expected.keys() - found.keys()), lambda k: f"{k} {expected[k]}"),
-        *_listed("unexpected", sorted(found.keys() - expected.keys()), lambda k: f"{k} {found[k]}"),
+        *_listed("missing", [k for k in expected if k not in found], lambda k: f"{k} {expected[k]}"),
+        *_listed("unexpected", [k for k in found if k not in expected], lambda k: f"{k} {found[k]}"),
         *_listed(
             "of another shape",
-            sorted(k for k in expected.keys() & found.keys() if expected[k] != found[k]),
+            [k for k in expected if k in found and expected[k] != found[k]],
             lambda k: f"{k}: expected {expected[k]}, found {found[k]}",
         ),
     ]
@@ -168,7 +168,9 @@ def _listed(kind: str, names: list[str], describe: Callable[[str], str]) -> list
 
 def _as_float32(tensor: torch.Tensor) -> torch.Tensor:
     tensor = tensor.float() if tensor.is_floating_point() else tensor
-    return tensor.contiguous()  # a transposed layout in the file would choose other kernels, with other rounding
+    return (
+        tensor.contiguous()
+    )  # a transposed layout in the file would choose other kernels, with other rounding
 
 
 def _is_tensor(value: Any) -> bool:
