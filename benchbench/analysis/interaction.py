@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..statistics.compare import measure
+from ..statistics import measure
 from ..statistics.intervals import normal_p_value, smallest_detectable_difference, wald_interval
 from .cases import Cases, Key
 from .judge import shaped

@@ -29,7 +29,6 @@ from benchbench.statistics.auroc import (
     delong_test_all,
     delong_test_unpaired,
 )
-from benchbench.statistics.bootstrap import BootstrapEstimate, bootstrap, bootstrap_difference
 from benchbench.statistics.calibration import (
     CalibrationError,
     DecisionCurve,
@@ -41,8 +40,7 @@ from benchbench.statistics.calibration import (
     decision_curve,
     reliability_curve,
 )
-from benchbench.statistics.compare import METRICS, Comparison, Estimate, compare, estimate
-from benchbench.statistics.comparison import ExcludedClass, PairedComparison
+from benchbench.statistics.comparison import ExcludedClass, Measured, PairedComparison
 from benchbench.statistics.contrasts import ChiSquareTest, ContrastTest, chi_square_test, linear_contrast
 from benchbench.statistics.curves import RocCurve, roc_curve
 from benchbench.statistics.datasets import (
@@ -87,8 +85,10 @@ from benchbench.statistics.lints import (
 )
 from benchbench.statistics.macro import MacroAUC, macro_auc, multilabel_macro_auc, per_class_tests
 from benchbench.statistics.permutation import PermutationTest, permutation_test
+from benchbench.statistics.resampling import BootstrapEstimate, bootstrap, bootstrap_difference
 from benchbench.statistics.seed_comparison import SeedComparison, SeedEstimate, compare_seeds, orh
 from benchbench.statistics.seeds import NadeauBengio, OrhAnalysis, nadeau_bengio, orh_from_covariance
+from benchbench.statistics.systems import METRICS, Comparison, Estimate, compare, estimate, measure
 from benchbench.statistics.verdicts import FEW_CASES, SMALL_SAMPLE, Verdict
 from benchbench.statistics.weighted import expected_calibration_error, sensitivity_at_specificity
 
@@ -117,6 +117,7 @@ __all__ = [
     "MacroAUC",
     "MarginTest",
     "McNemarTest",
+    "Measured",
     "NadeauBengio",
     "NotPaired",
     "OrhAnalysis",
@@ -161,6 +162,7 @@ __all__ = [
     "logit_interval",
     "macro_auc",
     "mcnemar",
+    "measure",
     "mirage_wilcoxon",
     "multilabel_macro_auc",
     "nadeau_bengio",

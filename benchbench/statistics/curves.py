@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchbench.statistics.bootstrap import CELLS_AT_ONCE, drawn_weights
 from benchbench.statistics.inputs import FloatArray, StatisticsError, binary_labels, clusters_of, score_rows
 from benchbench.statistics.intervals import check_confidence
+from benchbench.statistics.resampling import CELLS_AT_ONCE, drawn_weights
 from benchbench.statistics.weighted import counts_above
 
 

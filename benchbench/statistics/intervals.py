@@ -135,7 +135,9 @@ class MarginTest:
         margin: The margin, in units of the metric.
         p_non_inferior: One-sided p against "worse by the margin or more".
         p_equivalent: The larger of the two one-sided p-values.
-        ci_low, ci_high: The two-sided 95 % interval that the verdict reads (1 - 2 alpha for equivalence).
+        ci_low, ci_high: The two-sided 1 - alpha interval that the verdict reads. Equivalence, as usual, takes two
+            one-sided tests at alpha, that is the 1 - 2 alpha interval, and so may hold where the verdict is still
+            "inconclusive".
     """
 
     verdict: str

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from benchbench.statistics.influence import Block, Influence, stack
 from benchbench.statistics.inputs import Clusters, FloatArray
 
-
 #: Shorter rows are sorted by `numpy.argsort`.
 RADIX_FROM = 5_000
 
@@ -82,8 +81,8 @@ def _place(row: NDArray[Any], m: int, out: FloatArray) -> None:
 def ascending_order(row: NDArray[Any]) -> NDArray[np.intp]:
     """Positions that sort `row`, in no particular order among ties.
 
-    Long rows of doubles are sorted by the 16-bit digits of their bit pattern, for which numpy has a radix sort; where it
-    has no vectorised `argsort` for the processor, that takes half the time. The lowest digit only decides
+    Long rows of doubles are sorted by the 16-bit digits of their bit pattern, for which numpy has a radix sort;
+    where it has no vectorised `argsort` for the processor, that takes half the time. The lowest digit only decides
     between neighbours that differ in their last bits, and is left to a sort that is fast on nearly sorted values.
     """
     if row.dtype != np.float64 or row.size < RADIX_FROM:

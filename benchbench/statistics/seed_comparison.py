@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchbench.statistics.compare import compare, measure, pair_indices
 from benchbench.statistics.comparison import Measured, PairedComparison, compare_pair
 from benchbench.statistics.inputs import FloatArray, StatisticsError
 from benchbench.statistics.intervals import critical_z, smallest_detectable_difference
 from benchbench.statistics.seeds import OrhAnalysis, method_mean, orh_from_covariance
+from benchbench.statistics.systems import compare, measure, pair_indices
 from benchbench.statistics.verdicts import Verdict
 
 #: From this many seeds on, the spread between seeds is estimated and counted.

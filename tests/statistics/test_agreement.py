@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 
-from benchbench.statistics import bootstrap_difference, compare, kappa, mcnemar, quadratic_kappa, unweighted_kappa
-from benchbench.statistics.bootstrap import drawn_weights
+from benchbench.statistics import (
+    bootstrap_difference,
+    compare,
+    kappa,
+    mcnemar,
+    quadratic_kappa,
+    unweighted_kappa,
+)
 from benchbench.statistics.inputs import clusters_of
+from benchbench.statistics.resampling import drawn_weights
 
 KEYS = {
     "quadratic": ("vcd_weighted", "vcd_ASE"),
@@ -29,6 +36,14 @@ def test_kappa_and_its_standard_error_equal_R(golden, name, weights):
         assert result.se[model] == pytest.approx(se, rel=1e-10)
 
 
+def weighted_kappa(y, guess, weights):
+    """Quadratic kappa as 1 - E(y - g)^2 / E(y - g')^2 with independent y and g'."""
+    share = weights / weights.sum()
+    mean_y, mean_g = share @ y, share @ guess
+    chance = share @ (y - mean_y) ** 2 + share @ (guess - mean_g) ** 2 + (mean_y - mean_g) ** 2
+    return 1 - share @ (y - guess) ** 2 / chance
+
+
 def test_clustered_and_paired_kappa_agree_with_drawing_patients():
     rng = np.random.default_rng(0)
     patients = np.repeat(np.arange(120), 2)
@@ -36,9 +51,9 @@ def test_clustered_and_paired_kappa_agree_with_drawing_patients():
     noise = 0.7 * rng.standard_normal((2, 120))[:, patients] + 0.4 * rng.standard_normal((2, 240))
     guess = np.clip(np.round(y + noise), 0, 4).astype(int)
     weights = drawn_weights(np.random.default_rng(1), clusters_of(patients, 240), 1500)
-    drawn = np.array(
-        [[cohen_kappa_score(y, g, weights="quadratic", sample_weight=w) for w in weights] for g in guess]
-    )
+    drawn = np.array([[weighted_kappa(y, g, w) for w in weights] for g in guess])
+    whole = cohen_kappa_score(y, guess[0], weights="quadratic")
+    assert weighted_kappa(y, guess[0], np.ones(240)) == pytest.approx(whole, abs=1e-14)
     result = compare("quadratic_kappa", y, guess, patients)
     assert [e.se for e in result.estimates] == pytest.approx(drawn.std(axis=1), rel=0.1)
     assert result.pairs[0].se == pytest.approx((drawn[0] - drawn[1]).std(), rel=0.1)
@@ -50,7 +65,9 @@ def test_predicted_grades_and_class_scores_give_the_same_kappa(golden):
     y, cube = golden.classes("m03_aptos_like_733")
     grades = cube.argmax(axis=2)
     assert quadratic_kappa(y, grades.T).estimate == pytest.approx(quadratic_kappa(y, cube).estimate, abs=0)
-    assert unweighted_kappa(y, grades[0]).estimate[0] == pytest.approx(cohen_kappa_score(y, grades[0]), abs=1e-14)
+    assert unweighted_kappa(y, grades[0]).estimate[0] == pytest.approx(
+        cohen_kappa_score(y, grades[0]), abs=1e-14
+    )
 
 
 def test_unused_grades_do_not_change_kappa():

@@ -14,8 +14,8 @@ from benchbench.statistics import (
     multilabel_macro_auc,
     per_class_tests,
 )
-from benchbench.statistics.bootstrap import drawn_weights
 from benchbench.statistics.inputs import clusters_of
+from benchbench.statistics.resampling import drawn_weights
 from benchbench.statistics.weighted import auroc
 
 
@@ -118,7 +118,8 @@ def test_macro_standard_error_agrees_with_drawing_patients():
     result = macro_auc(grade, cube, patients)
     weights = drawn_weights(np.random.default_rng(4), clusters_of(patients, 300), 3000)
     drawn = [
-        np.mean([auroc((grade == c).astype(int), cube[k, :, c], weights) for c in range(3)], axis=0) for k in (0, 1)
+        np.mean([auroc((grade == c).astype(int), cube[k, :, c], weights) for c in range(3)], axis=0)
+        for k in (0, 1)
     ]
     assert np.sqrt(np.diag(result.covariance)) == pytest.approx(np.std(drawn, axis=1), rel=0.06)
     d = np.array([1, -1])

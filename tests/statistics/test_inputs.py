@@ -43,7 +43,9 @@ def test_labels_may_come_in_any_container(labels):
     assert delong_covariance(labels, S)[0] == pytest.approx(delong_covariance(Y, S)[0], abs=0)
 
 
-@pytest.mark.parametrize("make", [np.asarray, np.ndarray.tolist, pd.DataFrame, np.asfortranarray, lambda s: s.T])
+@pytest.mark.parametrize(
+    "make", [np.asarray, np.ndarray.tolist, pd.DataFrame, np.asfortranarray, lambda s: s.T]
+)
 def test_scores_may_come_in_any_container_and_orientation(make):
     auc, covariance = delong_covariance(Y, make(S))
     expected = delong_covariance(Y, S)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchbench.statistics import agreement, auroc, bootstrap, macro
+from benchbench.statistics import agreement, auroc, macro, resampling
 from benchbench.statistics.comparison import (
     Counts,
     ExcludedClass,
@@ -255,7 +255,7 @@ def _compare_by_bootstrap(
     labels = positive.astype(int)
     estimates = []
     for row in rows:
-        one = bootstrap.bootstrap(metric, labels, row, groups, seed=seed, confidence=confidence)
+        one = resampling.bootstrap(metric, labels, row, groups, seed=seed, confidence=confidence)
         shown = counts.verdict.has_p_value and one.verdict is Verdict.OK
         failed = bool((row == row[0]).all())
         verdict = Verdict.CONSTANT_SCORES if shown and failed else counts.verdict
@@ -301,7 +301,7 @@ def _bootstrap_pair(
     seed: int,
     position: tuple[int, int],
 ) -> PairedComparison:
-    drawn = bootstrap.bootstrap_difference(
+    drawn = resampling.bootstrap_difference(
         metric, labels, row_a, row_b, groups, seed=seed, confidence=confidence
     )
     found = {counts.verdict, drawn.verdict}
@@ -311,7 +311,7 @@ def _bootstrap_pair(
         found.add(Verdict.IDENTICAL if drawn.value == 0 else Verdict.DEGENERATE_VARIANCE)
     verdicts = by_precedence(found)
     shown = verdicts[0].has_p_value
-    values = [bootstrap.metric_value(metric, labels, row) for row in (row_a, row_b)]
+    values = [resampling.metric_value(metric, labels, row) for row in (row_a, row_b)]
     return PairedComparison(
         metric=metric,
         value_a=values[0],
