@@ -90,11 +90,11 @@ def roc(
     m, n = int(positive.sum()), int((~positive).sum())
     if min(m, n) == 0:
         return Curve(np.empty(0), np.empty(0))
-    draws = 200 if banded and min(m, n) >= FEW_CASES else 1
+    draws = 200 if banded and min(m, n) >= FEW_CASES else 0
     found = roc_curve(positive, scores, groups, draws=draws)
     x, y = found.false_positive_rate, found.true_positive_rate
     area = float(np.trapezoid(y, x))
-    if draws == 1:
+    if draws == 0:
         return Curve(*_thin(x, y), summary=area)
     return Curve(*_thin(x, y), Band(found.grid, found.band_low, found.band_high), area)
 

@@ -49,7 +49,7 @@ def roc_curve(
         y_true: Labels 0 and 1, shape (n,); both present.
         scores: Shape (n,).
         groups: Patient of each case, shape (n,).
-        draws: Draws of patients.
+        draws: Draws of patients; 0: no band (NaN).
         seed: Of the draws.
         confidence: Coverage at each point.
         points: False-positive rates in the band's grid.
@@ -74,7 +74,10 @@ def roc_curve(
             if one_true[-1] > 0 and one_false[-1] > 0:
                 drawn.append(np.interp(grid, *_curve(one_true[np.newaxis], one_false[np.newaxis])))
     tail = (1 - check_confidence(confidence)) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
+    if drawn:
+        low, high = np.quantile(drawn, [tail, 1 - tail], axis=0)
+    else:  # no draws asked for, or none that held both classes
+        low = high = np.full(points, np.nan)
     return RocCurve(false, true, grid, low, high, confidence, len(drawn))
 
 
