@@ -12,6 +12,8 @@ from typing import Any
 import click
 
 from ..errors import EXIT_INTERRUPTED, EXIT_USAGE, BenchError
+from ..processor import prepare_process
+from ..store import default_root
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("run:run", "Run a suite and write its report."),
@@ -95,6 +97,7 @@ def bench(ctx: click.Context, debug: bool, quiet: bool) -> None:
 def main(arguments: list[str] | None = None) -> Any:
     """Entry point: errors become one short block and an exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    prepare_process(default_root() / "lib")
     try:
         code = bench.main(args=arguments, prog_name="bench", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)

@@ -41,7 +41,7 @@ class Setup:
     def machine(self) -> dict[str, Any]:
         """Everything of this machine that speed depends on."""
         from ..images import codecs
-        from .mkl import remedy_state
+        from ..processor import remedy_state
 
         return {
             "hardware": hardware(self.device),

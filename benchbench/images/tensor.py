@@ -22,7 +22,10 @@ def to_input(batch: Any, preprocess: Preprocess, device: str = "cpu") -> torch.T
     import numpy as np
     import torch
 
-    pixels = torch.from_numpy(np.ascontiguousarray(batch)) if isinstance(batch, np.ndarray) else batch
+    if isinstance(batch, np.ndarray):
+        # torch does not take read-only memory, which memory-mapped images are
+        batch = torch.from_numpy(np.require(batch, requirements=["C", "W"]))
+    pixels: torch.Tensor = batch
     if str(device).startswith("cuda") and pixels.device.type == "cpu":
         pixels = pixels.pin_memory().to(device, non_blocking=True)
     else:

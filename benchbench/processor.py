@@ -1,8 +1,12 @@
-"""Matrix products by Intel's MKL on AMD processors: half the speed, and a remedy that one may opt in to.
+"""How this process uses the processor: settings that have to be made before torch is imported.
 
-MKL asks a function of its own whether the processor is Intel's and takes slower code if it is not. A library
-that answers yes, loaded before torch, lets it take the code that the processor can run (the remedy is described
-in pull request 1245 of pytorch/builder). Set BENCHBENCH_MKL_REMEDY=1 to use it; reports say which was used.
+Spinning: OpenMP threads that wait burn the cores that the decode threads need. They are told to go to sleep soon
+(GOMP_SPINCOUNT, unless the user has set it).
+
+MKL on AMD: Intel's library asks a function of its own whether the processor is Intel's, and takes slower code if it
+is not. A library that answers yes, loaded before torch, lets it take the code that the processor can run (the
+remedy is described in pull request 1245 of pytorch/builder). Set BENCHBENCH_MKL_REMEDY=1 to use it; reports say
+which was used.
 """
 
 from __future__ import annotations
@@ -16,8 +20,16 @@ import sys
 from pathlib import Path
 
 VARIABLE = "BENCHBENCH_MKL_REMEDY"
+SPIN_COUNT = "10000"
+"""Some ten microseconds; libgomp's own default is some milliseconds."""
 _SOURCE = "int mkl_serv_intel_cpu_true(void) { return 1; }\n"
 _state = "off"
+
+
+def prepare_process(folder: Path) -> None:
+    """Make the settings of this module; `folder` is where the small library of the remedy is kept."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+    apply_remedy(folder)
 
 
 def apply_remedy(folder: Path) -> str:

@@ -1,0 +1,396 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchbench import inference
+from benchbench.api import EncoderInfo, Preprocess
+from benchbench.embedding import (
+    EmbedRequest,
+    ImageSet,
+    embed,
+    embedding_identity,
+    open_embeddings,
+    prepared_images,
+    prepared_images_many,
+)
+from benchbench.errors import BenchError, CellError, DataError, PluginError
+from benchbench.images import prepare, to_input
+from benchbench.images.pipeline import StageTimes
+from benchbench.shards import Parts, ShardedRows
+from benchbench.store import Store, content_key, sha256_of
+
+SMALL = Preprocess("small", 16, "squash")
+
+
+class Tiny(torch.nn.Module):
+    """A convolution and a pool, with weights from a seed."""
+
+    def __init__(self, dim: int, seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        self.conv = torch.nn.Conv2d(3, dim, 4, 4, bias=False)
+        with torch.no_grad():
+            self.conv.weight.copy_(torch.randn(self.conv.weight.shape, generator=generator))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x).relu().mean((2, 3))
+
+
+def tiny(
+    name: str, dim: int = 5, seed: int = 0, preprocess: Preprocess = SMALL, **changes: object
+) -> EmbedRequest:
+    def load(weights: Path | None, device: str) -> torch.nn.Module:
+        return Tiny(dim, seed).eval().to(device)
+
+    card = EncoderInfo(name, name, "tiny", dim, preprocess, "mean", load, None, "", "")
+    return EmbedRequest(dataclasses.replace(card, **changes), None, f"seed {seed}")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> ImageSet:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(23):
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(folder / f"{i:02d}.png")
+    paths = tuple(sorted(folder.iterdir()))
+    return ImageSet("toy", paths, tuple(sha256_of(p) for p in paths))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "here")
+
+
+def only(found: dict[str, ShardedRows]) -> ShardedRows:
+    assert len(found) == 1
+    return next(iter(found.values()))
+
+
+def expected(request: EmbedRequest, images: ImageSet) -> np.ndarray:
+    """The forward pass image by image, without the engine."""
+    module = request.encoder.load(None, "cpu")
+    recipe = request.encoder.preprocess
+    with torch.inference_mode():
+        rows = [module(to_input(prepare(p, recipe)[None], recipe))[0].numpy() for p in images.paths]
+    return np.stack(rows)
+
+
+def test_embeddings_equal_a_plain_loop_in_table_order(store: Store, images: ImageSet) -> None:
+    a, b = tiny("a"), tiny("b", 7, 1, Preprocess("large", 24))
+    found = embed(store, [a, b], images, part_rows=8, batch_size=4)
+    for request, rows in zip([a, b], found.values(), strict=True):
+        assert rows.shape == (23, request.encoder.embed_dim)
+        assert rows.dtype == np.float32
+        np.testing.assert_allclose(rows[:], expected(request, images), rtol=1e-4, atol=1e-6)
+
+
+def test_every_file_is_decoded_once_for_all_encoders(store: Store, images: ImageSet) -> None:
+    times = StageTimes()
+    embed(store, [tiny("a"), tiny("b", 3, 1, Preprocess("l", 24))], images, times=times, part_rows=8)
+    assert times.files == 23
+    embed(store, [tiny("a"), tiny("c", 3, 2)], images, times=(later := StageTimes()))
+    assert later.files == 23
+    assert set(later.model_by_encoder) == {"c"}
+
+
+def test_what_is_in_the_store_is_not_computed_again(store: Store, images: ImageSet) -> None:
+    first = embed(store, [tiny("a")], images)
+    times = StageTimes()
+    again = embed(store, [tiny("a")], images, times=times)
+    assert list(first) == list(again)
+    assert times.files == 0
+    assert times.model == 0
+
+
+@pytest.mark.parametrize(("batch", "part"), [(1, 8), (3, 6), (23, 23), (64, 128)])
+def test_batch_and_part_lengths_do_not_change_the_numbers(
+    store: Store, images: ImageSet, batch: int, part: int, tmp_path: Path
+) -> None:
+    reference = only(embed(store, [tiny("a")], images))[:]
+    other = only(embed(Store(tmp_path / "other"), [tiny("a")], images, batch_size=batch, part_rows=part))[:]
+    np.testing.assert_allclose(other, reference, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "other"},
+        {"variant": "v"},
+        {"version": "2"},
+        {"pooling": "max"},
+        {"preprocess": dataclasses.replace(SMALL, interpolation="bilinear")},
+        {"preprocess": dataclasses.replace(SMALL, mean=(0.1, 0.2, 0.3))},
+        {"preprocess": dataclasses.replace(SMALL, decode="fast")},
+    ],
+)
+def test_whatever_can_change_embeddings_changes_their_key(
+    images: ImageSet, changes: dict[str, object]
+) -> None:
+    base = tiny("a")
+    changed = dataclasses.replace(base, encoder=dataclasses.replace(base.encoder, **changes))
+    assert embedding_identity(base, images) != embedding_identity(changed, images)
+
+
+def test_precision_backend_weights_and_images_are_part_of_the_key(images: ImageSet) -> None:
+    base = tiny("a")
+    keys = {content_key(embedding_identity(base, images))}
+    for change in ({"precision": "bf16"}, {"backend": "openvino"}, {"weights_sha256": "x"}):
+        keys.add(content_key(embedding_identity(dataclasses.replace(base, **change), images)))
+    swapped = ImageSet("toy", images.paths, images.sha256[::-1])
+    keys.add(content_key(embedding_identity(base, swapped)))
+    assert len(keys) == 5
+
+
+def test_where_a_recipe_is_stated_and_where_files_lie_are_not(images: ImageSet) -> None:
+    base = tiny("a")
+    told = tiny("a", preprocess=dataclasses.replace(SMALL, source="a paper"))
+    moved = ImageSet("toy", tuple(Path("/elsewhere") / p.name for p in images.paths), images.sha256)
+    assert embedding_identity(base, images) == embedding_identity(told, moved)
+
+
+def shard_bytes(rows: ShardedRows) -> list[bytes]:
+    return [p.read_bytes() for p in sorted(rows.artefact.folder.glob("shard-*.npy"))]
+
+
+def test_an_interrupted_pass_goes_on_as_it_began_and_gives_the_same_bytes(
+    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calm = only(embed(Store(tmp_path / "calm"), [tiny("a")], images, batch_size=4, part_rows=8))
+    store, real, calls = Store(tmp_path / "hit"), Parts.write, []
+
+    def write_twice(self: Parts, index: int, rows: np.ndarray) -> None:
+        calls.append(index)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        real(self, index, rows)
+
+    monkeypatch.setattr(Parts, "write", write_twice)
+    with pytest.raises(KeyboardInterrupt):
+        embed(store, [tiny("a")], images, batch_size=4, part_rows=8)
+    monkeypatch.setattr(Parts, "write", real)
+    times = StageTimes()
+    after = only(embed(store, [tiny("a")], images, batch_size=6, part_rows=12, times=times))  # asks otherwise
+    assert times.files == 23 - 16
+    assert shard_bytes(after) == shard_bytes(calm)
+
+
+KILLED = textwrap.dedent("""
+    import sys, time
+    from pathlib import Path
+    sys.path.insert(0, {here!r})
+    import test_embedding as t
+    from benchbench.images import pipeline
+    real = pipeline.prepare_many
+    pipeline.prepare_many = lambda *a: (time.sleep(0.02), real(*a))[1]
+    paths = tuple(sorted(Path({folder!r}).iterdir()))
+    images = t.ImageSet("toy", paths, tuple(t.sha256_of(p) for p in paths))
+    print("ready", flush=True)
+    t.embed(t.Store(Path({store!r})), [t.tiny("a"), t.tiny("b", 7, 1)], images, batch_size=2, part_rows=4, threads=1)
+""")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0.0, 0.15, 0.3, 0.45])
+def test_sigkill_at_any_moment_loses_one_part_at_most_and_the_bytes_are_the_same(
+    images: ImageSet, tmp_path: Path, after: float
+) -> None:
+    script = KILLED.format(
+        here=str(Path(__file__).parent), folder=str(images.paths[0].parent), store=str(tmp_path / "hit")
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(after)
+        os.kill(process.pid, signal.SIGKILL)
+    requests = [tiny("a"), tiny("b", 7, 1)]
+    kept = len(list((tmp_path / "hit" / "scratch").rglob("part-*.npy"))) // 2
+    times = StageTimes()
+    hit = embed(Store(tmp_path / "hit"), requests, images, batch_size=2, part_rows=4, times=times)
+    calm = embed(Store(tmp_path / "calm"), requests, images, batch_size=2, part_rows=4)
+    assert times.files <= 23 - 4 * kept
+    for a, b in zip(hit.values(), calm.values(), strict=True):
+        assert shard_bytes(a) == shard_bytes(b)
+    assert not list((tmp_path / "hit" / "scratch").rglob("part-*.npy"))
+
+
+def test_unreadable_images_are_named_together(store: Store, images: ImageSet) -> None:
+    images.paths[3].write_bytes(b"")
+    images.paths[20].write_bytes(images.paths[0].read_bytes()[:300])
+    with pytest.raises(DataError) as caught:
+        embed(store, [tiny("a")], images, part_rows=8)
+    assert images.paths[3].name in str(caught.value)
+    assert images.paths[20].name in str(caught.value)
+
+
+def test_values_that_are_not_finite_are_refused(store: Store, images: ImageSet) -> None:
+    class Bad(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) / 0 - torch.inf
+
+    with pytest.raises(CellError, match="not finite"):
+        embed(store, [tiny("a", load=lambda w, d: Bad(5, 0))], images)
+
+
+def test_an_encoder_whose_card_tells_another_width_is_refused(store: Store, images: ImageSet) -> None:
+    with pytest.raises(PluginError, match="returned shape"):
+        embed(store, [tiny("a", embed_dim=6)], images)
+
+
+def test_memory_that_runs_out_halves_the_batch_and_is_recorded(
+    store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hungry(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if len(x) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().forward(x)
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    rows = only(
+        embed(store, [tiny("a", load=lambda w, d: Hungry(5, 0))], images, batch_size=16, part_rows=16)
+    )
+    np.testing.assert_allclose(rows[:], expected(tiny("a"), images), rtol=1e-4, atol=1e-6)
+    assert rows.notes["batch_halvings"] == 3
+    assert rows.notes["batch"] == 2
+
+
+def test_memory_that_does_not_hold_one_image_is_an_error(store: Store, images: ImageSet) -> None:
+    class Starved(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(CellError, match="memory"):
+        embed(store, [tiny("a", load=lambda w, d: Starved(5, 0))], images, batch_size=2)
+
+
+@pytest.mark.parametrize("change", [{"precision": "fp16"}, {"precision": "int8"}, {"backend": "tensorrt"}])
+def test_precisions_and_backends_that_make_no_sense_here_are_refused(
+    store: Store, images: ImageSet, change: dict[str, str]
+) -> None:
+    with pytest.raises(BenchError):
+        embed(store, [dataclasses.replace(tiny("a"), **change)], images)
+
+
+def cosine_distance(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return float((1 - (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)).max())
+
+
+def test_bf16_stays_near_fp32_and_is_kept_apart(store: Store, images: ImageSet) -> None:
+    full, lower = tiny("a", 32), dataclasses.replace(tiny("a", 32), precision="bf16")
+    a, b = embed(store, [full, lower], images).values()
+    assert 0 < cosine_distance(a[:], b[:]) < 1e-3
+
+
+def test_openvino_equals_torch_in_fp32(store: Store, images: ImageSet) -> None:
+    pytest.importorskip("openvino")
+    full, other = tiny("a", 32), dataclasses.replace(tiny("a", 32), backend="openvino")
+    a, b = embed(store, [full, other], images, threads=1).values()
+    assert a.key != b.key
+    assert cosine_distance(a[:], b[:]) < 1e-6
+
+
+def test_progress_counts_images_times_encoders(store: Store, images: ImageSet) -> None:
+    seen: list[tuple[int, int]] = []
+    embed(store, [tiny("a"), tiny("b", 4)], images, part_rows=8, progress=lambda d, t, n: seen.append((d, t)))
+    assert seen[-1] == (46, 46)
+    assert [d for d, _ in seen] == sorted(d for d, _ in seen)
+
+
+def test_prepared_images_are_what_prepare_gives(store: Store, images: ImageSet) -> None:
+    other = Preprocess("l", 24)
+    source, large = prepared_images_many(store, [SMALL, other], images, times=(times := StageTimes()))
+    assert times.files == 23
+    picked = np.array([22, 0, 5])
+    for rows, recipe in ((source, SMALL), (large, other)):
+        assert rows[picked].dtype == np.uint8
+        assert np.array_equal(rows[picked], np.stack([prepare(images.paths[i], recipe) for i in picked]))
+    assert len(prepared_images(store, SMALL, images)) == 23
+
+
+def test_prepared_images_are_used_instead_of_the_files(store: Store, images: ImageSet) -> None:
+    prepared_images(store, SMALL, images)
+    times = StageTimes()
+    rows = only(embed(store, [tiny("a")], images, times=times))
+    assert times.files == 0
+    np.testing.assert_allclose(rows[:], expected(tiny("a"), images), rtol=1e-4, atol=1e-6)
+
+
+def planted(store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch, stage: str) -> StageTimes:
+    """Stage times of a pass in which one stage sleeps 20 ms per image."""
+
+    def slow(
+        function: Callable[..., object], factor: Callable[..., int] = lambda *a: 1
+    ) -> Callable[..., object]:
+        return lambda *a, **k: (time.sleep(0.02 * factor(*a)), function(*a, **k))[1]
+
+    if stage == "prepare":
+        monkeypatch.setattr("benchbench.images.pipeline.prepare_many", slow(prepare_many_of()))
+    if stage == "model":
+        monkeypatch.setattr(inference, "module_forward", slow(inference.module_forward, lambda m, x: len(x)))
+    if stage == "write":
+        monkeypatch.setattr(Parts, "write", slow(Parts.write, lambda self, index, rows: len(rows)))
+    times = StageTimes()
+    embed(store, [tiny("a")], images, times=times, batch_size=4, part_rows=8, threads=1)
+    return times
+
+
+def prepare_many_of() -> Callable[..., object]:
+    from benchbench.images import prepare_many
+
+    return prepare_many
+
+
+@pytest.mark.parametrize("stage", ["prepare", "model", "write"])
+def test_a_sleep_planted_in_a_stage_shows_in_that_stage_and_in_no_other(
+    images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    planted_seconds = 23 * 0.02
+    times = planted(Store(tmp_path / stage), images, monkeypatch, stage)
+    for other in ("prepare", "model", "write"):
+        if other == stage:
+            assert getattr(times, other) >= planted_seconds
+        else:
+            assert getattr(times, other) < planted_seconds
+
+
+def test_rows_come_from_the_right_shard_however_they_are_asked_for(store: Store) -> None:
+    rows, width, part = 1000, 3, 10
+    data = np.arange(rows * width, dtype=np.float32).reshape(rows, width)
+    parts = Parts(store, "embeddings", {"test": 1}, "0" * 32, rows)
+    for i in range(rows // part):
+        parts.write(i, data[i * part : (i + 1) * part])
+    parts.publish((width,), np.float32, part, 3, {})
+    opened = open_embeddings(store, "0" * 32)
+    assert opened is not None
+    assert len(opened.shards) == 34
+    index = np.random.default_rng(0).permutation(rows)[:200]
+    assert np.array_equal(opened[index], data[index])
+    assert np.array_equal(opened[5:47:3], data[5:47:3])
+    assert np.array_equal(opened[999], data[999])
+    assert np.array_equal(opened[np.arange(rows) % 7 == 0], data[::7])
+    assert np.array_equal(np.asarray(opened), data)
+
+
+def test_no_images_give_no_rows(store: Store) -> None:
+    rows = only(embed(store, [tiny("a")], ImageSet("none", (), ())))
+    assert rows.shape == (0, 5)
+    assert rows[:].shape == (0, 5)
+
+
+def test_embeddings_that_are_not_there_are_none(store: Store) -> None:
+    assert open_embeddings(store, "f" * 32) is None
