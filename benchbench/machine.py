@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -94,12 +95,19 @@ def git_commit(folder: Path) -> str:
         return ""
 
 
+def _gpu_driver() -> bool:
+    """Whether an NVIDIA driver may be there; False only where it surely is not."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return any(Path(p).exists() for p in ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg"))
+
+
 def choose_device(wanted: str) -> str:
     """``auto`` becomes cuda where there is a GPU, else cpu; anything else is checked and returned."""
     from .errors import BenchError
 
-    if wanted == "cpu":
-        return wanted
+    if wanted == "cpu" or (wanted == "auto" and not _gpu_driver()):
+        return "cpu"  # without importing torch: a run that finds everything in the store never needs it
     import torch
 
     if wanted == "auto":
