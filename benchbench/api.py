@@ -358,6 +358,18 @@ class CellSpec:
     """Full names of the tasks it is evaluated on; (task,) in-domain."""
     axes: tuple[tuple[str, str], ...] = ()
     """Extra axes such as (("fraction", "0.1"), ("repeat", "2")); part of the identity."""
+    also_train: tuple[str, ...] = ()
+    """Further tasks whose training images are pooled with those of `task` (leave one dataset out)."""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All tasks it is trained on."""
+        return (self.task, *self.also_train)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """All tasks whose images it needs, each once."""
+        return tuple(dict.fromkeys([*self.sources, *self.targets]))
 
 
 def _one_cell_per_task(tasks: tuple[tuple[str, Task], ...], config: Any) -> tuple[CellSpec, ...]:

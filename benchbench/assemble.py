@@ -70,7 +70,7 @@ def _row(plan: Plan, cell: Cell, target: str, record: Mapping[str, Any] | None, 
 def stamps(plan: Plan, cell: Cell, target: str) -> list[str]:
     """Everything that a reader must know before believing a number of this cell."""
     found = []
-    names = {cell.spec.task.rpartition("/")[0], target.rpartition("/")[0]}
+    names = {n.rpartition("/")[0] for n in (*cell.spec.sources, target)}
     if any((d := plan.survey.datasets[n].loaded) is not None and d.simulated for n in names):
         found.append("SYNTHETIC")
     if cell.encoder.weights.status == "untrained":

@@ -76,6 +76,10 @@ class DataAccess(Protocol):
         """The task called "dataset/task"."""
         ...
 
+    def sha256(self, dataset: str) -> tuple[str, ...]:
+        """Hash of each image's file, in table order; equal hashes mean the same image."""
+        ...
+
 
 @dataclass
 class CellContext:
@@ -100,6 +104,8 @@ class CellContext:
     data: DataAccess
     progress: Callable[[int, int, str], None] = lambda done, total, note: None
     """progress(done, total, note)"""
+    also_train: tuple[str, ...] = ()
+    """Further tasks that the cell trains on; empty for most protocols."""
 
     def __post_init__(self) -> None:
         self._opened: set[str] = set()

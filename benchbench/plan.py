@@ -162,7 +162,7 @@ def make_plan(
 def _selected(cell: Cell, only: Mapping[str, str]) -> bool:
     values = {
         "encoder": (cell.encoder.label, cell.encoder.info.name),
-        "task": (cell.spec.task, *cell.spec.targets),
+        "task": cell.spec.tasks,
         "dataset": (cell.spec.task.rpartition("/")[0],),
         "protocol": (cell.protocol.label, cell.protocol.info.name),
         "seed": (str(cell.seed),),
@@ -179,8 +179,7 @@ def _cell(
     is_cached: Callable[[str], bool],
     demo: bool,
 ) -> Cell:
-    names = dict.fromkeys([spec.task, *spec.targets])
-    datasets = {n: survey.datasets[n.rpartition("/")[0]] for n in names}
+    datasets = {n: survey.datasets[n.rpartition("/")[0]] for n in spec.tasks}
     problems = dict.fromkeys([d.problem for d in datasets.values() if d.problem])
     if encoder.problem:
         problems[encoder.problem] = None
@@ -190,8 +189,8 @@ def _cell(
     identity = {
         "schema": SCHEMA_VERSION,
         "encoder": encoder_identity(encoder),
-        "tasks": {n: _task_identity(datasets[n], survey.task(n)) for n in names},
-        "train": spec.task,
+        "tasks": {n: _task_identity(datasets[n], survey.task(n)) for n in spec.tasks},
+        "train": list(spec.sources),
         "targets": list(spec.targets),
         "axes": dict(spec.axes),
         "protocol": {

@@ -231,7 +231,7 @@ def cell_jobs(plan: Plan, positions: list[int], store: Store, options: Options) 
 def _lost_reason(cell: Cell, lost: Mapping[str, str]) -> str:
     if cell.protocol.info.needs != "embeddings":
         return ""
-    for name in (cell.spec.task, *cell.spec.targets):
+    for name in cell.spec.tasks:
         reason = lost.get(f"{cell.encoder.label}/{name.rpartition('/')[0]}")
         if reason:
             return reason

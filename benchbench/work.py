@@ -173,7 +173,7 @@ def needed_embeddings(cells: Iterable[Cell]) -> dict[str, dict[str, EncoderState
     needed: dict[str, dict[str, EncoderState]] = {}
     for cell in cells:
         if cell.protocol.info.needs == "embeddings":
-            for name in (cell.spec.task, *cell.spec.targets):
+            for name in cell.spec.tasks:
                 needed.setdefault(name.rpartition("/")[0], {})[cell.encoder.label] = cell.encoder
     return needed
 
@@ -253,6 +253,7 @@ def compute_cell(
         precision=cell.encoder.precision,
         task_name=cell.spec.task,
         targets=cell.spec.targets,
+        also_train=cell.spec.also_train,
         axes=dict(cell.spec.axes),
         config=cell.protocol.config,
         metric=survey.metric(cell.spec.task),
@@ -296,8 +297,8 @@ def cell_record(
         "details": dict(output.details),
         "timings": {**dict(output.timings), "total": seconds},
         "device": device,
-        "n_train": len(access.part(cell.spec.task, "train")),
-        "n_validation": len(access.part(cell.spec.task, "val")),
+        "n_train": int(output.details.get("n_train", len(access.part(cell.spec.task, "train")))),
+        "n_validation": int(output.details.get("n_validation", len(access.part(cell.spec.task, "val")))),
         "n_test": {name: len(p.image_ids) for name, p in output.predictions.items()},
     }
 

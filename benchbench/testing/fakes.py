@@ -109,6 +109,7 @@ def fake_context(
     *,
     targets: tuple[str, ...] | None = None,
     axes: Mapping[str, str] | None = None,
+    also_train: tuple[str, ...] = (),
     encoder: EncoderInfo | None = None,
     seed: int = 0,
     metric: str | None = None,
@@ -130,6 +131,7 @@ def fake_context(
         threads=1,
         scratch=scratch,
         data=data,
+        also_train=also_train,
     )
 
 

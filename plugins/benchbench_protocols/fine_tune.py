@@ -121,7 +121,7 @@ def learn_fine_tune(
             return trained.scores(Samples((part,)).images(context))
 
     details: dict[str, float | int | str] = {
-        "n": len(train),
+        "n_train": len(train),
         "n_validation": len(validation),
         "best_epoch": trained.best_epoch + 1,
         "validation": trained.best_value,

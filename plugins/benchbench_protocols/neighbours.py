@@ -1,19 +1,17 @@
-"""Two cheap second views on frozen embeddings: nearest neighbours, and the nearest class mean."""
+"""Cheap second views on frozen embeddings: nearest neighbours, the nearest class mean, and MAE's linear probe."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchbench.api import ProtocolInfo, Task
-from benchbench.context import CellContext, Part
+from benchbench.context import CellContext
 
-from .learned import Learned, Stopwatch, in_domain, keep_positive
+from .frozen import Fit, Fitted, Table, codes, expand, learn_frozen, per_label
+from .learned import Learned, in_domain
 from .samples import Samples
-
-if TYPE_CHECKING:
-    import numpy as np
 
 
 class KnnConfig(BaseModel):
@@ -21,174 +19,101 @@ class KnnConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    k: int = Field(20, ge=1, description="Neighbours that vote; all training images where there are fewer.")
-    temperature: float = Field(
-        0.07, gt=0, description="A neighbour's vote weighs exp(cosine similarity / temperature)."
+    k_grid: tuple[int, ...] = Field(
+        (1, 3, 5, 10, 20, 50, 100), min_length=1, description="Numbers of neighbours to choose from."
     )
+    folds: int = Field(5, ge=2, le=20, description="Inner folds, where the split has no validation images.")
 
 
 class PrototypeConfig(BaseModel):
-    """Settings of the nearest class mean."""
+    """The nearest class mean has nothing to set."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    distance: Literal["cosine", "euclidean"] = "cosine"
-    temperature: float = Field(
-        0.07, gt=0, description="Scores are softmax(-distance / temperature); euclidean distances are in units of "
-        "the mean distance of a training image to its own class mean."
-    )  # fmt: skip
+
+class MaeLinprobeConfig(BaseModel):
+    """Settings of MAE's linear probe; the defaults are the published ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(90, ge=1)
+    warmup_epochs: int = Field(10, ge=0)
+    batch_size: int = Field(
+        512, ge=2, description="The paper's is 16384; a batch is never larger than the data."
+    )
+    blr: float = Field(0.1, gt=0, description="Learning rate per 256 images.")
 
 
 def learn_knn(
     context: CellContext, train: Samples, validation: Samples | None, task: Task, config: Any
 ) -> Learned:
-    """Weighted vote of the nearest training images by cosine similarity (Wu et al., CVPR 2018)."""
-    import numpy as np
+    """Vote of the most similar training images; k by validation images or patient-wise folds."""
+    from benchbench.probes import knn_probe
 
-    clock = Stopwatch()
-    with clock("fit"):
-        X, y = _unit(train.features(context)), train.labels
-        groups = np.unique(np.asarray(train.groups), return_inverse=True)[1]
+    def fit(table: Table, judge: Table | None) -> Fitted:
+        held: dict[str, Any] = {} if judge is None else {"X_val": judge.X, "y_val": judge.y}
+        probe = knn_probe(
+            table.X,
+            table.y,
+            groups=table.groups,
+            k_grid=config.k_grid,
+            folds=config.folds,
+            threads=context.threads,
+            **held,
+        )
+        return Fitted(
+            lambda Z: expand(probe.predict_proba(Z), probe.classes, codes(task)), details={"k": probe.k}
+        )
 
-    def vote(Z: np.ndarray, own: np.ndarray | None) -> np.ndarray:
-        votes = _votes_per_column(y, task)
-        return _vote(_unit(Z), X, votes, config.k, config.temperature, own, groups)
-
-    def score(part: Part) -> np.ndarray:
-        return keep_positive(vote(context.features(part), None), task)
-
-    ids, kept = _held_out(
-        context, train, validation, lambda Z, own: keep_positive(vote(Z, own), task), groups
-    )
-    return Learned(score, ids, kept, {"n": len(train), "width": X.shape[1]}, clock.seconds)
+    return learn_frozen(_shaped(fit, task), context, train, validation, task, config.folds)
 
 
 def learn_prototype(
     context: CellContext, train: Samples, validation: Samples | None, task: Task, config: Any
 ) -> Learned:
-    """Softmax over the distances to the class means of standardised training embeddings."""
-    import numpy as np
+    """Similarity to the mean direction of each class."""
+    from benchbench.probes import prototype_probe
 
-    clock = Stopwatch()
-    with clock("fit"):
-        raw = train.features(context).astype(np.float64)
-        mean, scale = raw.mean(axis=0), raw.std(axis=0)
-        scale[scale == 0] = 1.0
-        X, y = (raw - mean) / scale, train.labels
-        groups = np.unique(np.asarray(train.groups), return_inverse=True)[1]
+    def fit(table: Table, judge: Table | None) -> Fitted:
+        probe = prototype_probe(table.X, table.y)
+        return Fitted(lambda Z: expand(probe.predict_proba(Z), probe.classes, codes(task)))
 
-    def compare(Z: np.ndarray, keep: np.ndarray) -> np.ndarray:
-        return _prototype_scores(Z, X[keep], y[keep], task, config)
-
-    def scores(Z: np.ndarray, own: np.ndarray | None) -> np.ndarray:
-        Z = (Z.astype(np.float64) - mean) / scale
-        if own is None:
-            return keep_positive(compare(Z, np.ones(len(X), bool)), task)
-        out = [compare(Z[own == g], groups != g) for g in np.unique(own)]  # without the patient's own images
-        order = np.concatenate([np.flatnonzero(own == g) for g in np.unique(own)])
-        return keep_positive(np.concatenate(out)[np.argsort(order)], task)
-
-    ids, kept = _held_out(context, train, validation, scores, groups)
-    return Learned(
-        lambda part: scores(context.features(part), None),
-        ids,
-        kept,
-        {"n": len(train), "width": X.shape[1]},
-        clock.seconds,
-    )
+    return learn_frozen(_shaped(fit, task), context, train, validation, task)
 
 
-def _held_out(
-    context: CellContext, train: Samples, validation: Samples | None, scores: Any, groups: np.ndarray
-) -> tuple[tuple[str, ...], np.ndarray]:
-    """Validation scores; without validation images, each training image judged without its patient."""
-    if validation is not None:
-        return validation.image_ids, scores(validation.features(context), None)
-    return train.image_ids, scores(train.features(context), groups)
+def learn_mae(
+    context: CellContext, train: Samples, validation: Samples | None, task: Task, config: Any
+) -> Learned:
+    """The published head training on cached embeddings; the last epoch counts, as in its code."""
+    from benchbench.probes import mae_linear_probe
+    from benchbench.probes.presets import MaeSettings
+
+    settings = MaeSettings(**config.model_dump())
+
+    def fit(table: Table, judge: Table | None) -> Fitted:
+        probe = mae_linear_probe(
+            table.X,
+            table.y,
+            settings=settings,
+            device=context.device,
+            seed=context.seed,
+            threads=context.threads,
+        )
+        return Fitted(lambda Z: expand(probe.predict_proba(Z), probe.classes, codes(task)))
+
+    return learn_frozen(_shaped(fit, task), context, train, validation, task)
 
 
-def _unit(X: np.ndarray) -> np.ndarray:
-    import numpy as np
-
-    X = X.astype(np.float64)
-    return X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-12)
-
-
-def _votes_per_column(y: np.ndarray, task: Task) -> np.ndarray:
-    """(n, C) what each training image votes for: its class, or per label 0/1 and NaN where it has no vote."""
-    import numpy as np
-
-    if y.ndim == 2:
-        return y
-    return (y[:, None] == np.arange(max(2, len(task.classes)))[None, :]).astype(np.float64)
-
-
-def _vote(
-    Z: np.ndarray,
-    X: np.ndarray,
-    votes: np.ndarray,
-    k: int,
-    temperature: float,
-    own: np.ndarray | None,
-    groups: np.ndarray,
-) -> np.ndarray:
-    """(m, C) weighted votes of the k nearest of X for each row of Z, images of `own` patient aside."""
-    import numpy as np
-
-    out = np.empty((len(Z), votes.shape[1]))
-    known = ~np.isnan(votes)
-    for start in range(0, len(Z), 512):
-        rows = slice(start, start + 512)
-        near = Z[rows] @ X.T
-        if own is not None:
-            near[own[rows][:, None] == groups[None, :]] = -np.inf
-        index = np.argsort(-near, axis=1, kind="stable")[:, :k]
-        weight = np.exp((np.take_along_axis(near, index, 1) - near.max(axis=1, keepdims=True)) / temperature)
-        counted = weight[:, :, None] * known[index]
-        total = counted.sum(axis=1)
-        won = (counted * np.nan_to_num(votes)[index]).sum(axis=1)
-        prior = np.nanmean(votes, axis=0) if known.any(axis=0).all() else np.full(votes.shape[1], 0.5)
-        out[rows] = np.where(total > 0, won / np.where(total > 0, total, 1), prior)
-    return out
-
-
-def _prototype_scores(Z: np.ndarray, X: np.ndarray, y: np.ndarray, task: Task, config: Any) -> np.ndarray:
-    import numpy as np
-
-    if y.ndim == 1:
-        return _softmax_to_means(Z, X, y, max(2, len(task.classes)), config)
-    columns = []
-    for j in range(y.shape[1]):
-        known = ~np.isnan(y[:, j])
-        columns.append(_softmax_to_means(Z, X[known], y[known, j], 2, config)[:, 1])
-    return np.column_stack(columns)
-
-
-def _softmax_to_means(Z: np.ndarray, X: np.ndarray, y: np.ndarray, classes: int, config: Any) -> np.ndarray:
-    """(m, classes) scores; a class without training images gets 0."""
-    import numpy as np
-
-    present = np.unique(y).astype(int)
-    means = np.stack([X[y == c].mean(axis=0) for c in present])
-    if config.distance == "cosine":
-        distance = 1 - _unit(Z) @ _unit(means).T
-    else:
-        own = means[np.searchsorted(present, y.astype(int))]
-        spread = np.linalg.norm(X - own, axis=1).mean() or 1.0
-        distance = np.linalg.norm(Z[:, None, :] - means[None], axis=2) / spread
-    logits = -distance / config.temperature
-    logits -= logits.max(axis=1, keepdims=True)
-    scores = np.zeros((len(Z), classes))
-    scores[:, present] = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    return scores
+def _shaped(fit: Fit, task: Task) -> Fit:
+    return per_label(fit, task.classes) if task.kind == "multilabel" else fit
 
 
 KNN = ProtocolInfo(
     name="knn",
     title="Nearest neighbours",
     description=(
-        "The k training images with the most similar frozen embeddings (cosine) vote, the more similar the more. "
-        "Nothing is fitted, so it shows what the embedding space holds as it is."
+        "The k training images with the most similar frozen embeddings (cosine) vote, the more similar the more; k is "
+        "chosen on held-out images. Nothing is fitted: it shows what the embedding space holds as it is."
     ),
     config=KnnConfig,
     run=in_domain(learn_knn),
@@ -199,12 +124,23 @@ KNN = ProtocolInfo(
 PROTOTYPE = ProtocolInfo(
     name="prototype",
     title="Nearest class mean",
-    description=(
-        "Frozen embeddings are standardised on the training images; an image is scored by its distance to the mean "
-        "of each class."
-    ),
+    description="An image is scored by the cosine similarity of its frozen embedding to the mean of each class.",
     config=PrototypeConfig,
     run=in_domain(learn_prototype),
     needs="embeddings",
     stochastic=False,
+)
+
+MAE_LINPROBE = ProtocolInfo(
+    name="mae_linprobe",
+    title="Linear probe of the MAE paper",
+    description=(
+        "Batch normalisation without scale, then one linear layer trained by LARS for 90 epochs (He et al., CVPR "
+        "2022), on cached embeddings of unaugmented images."
+    ),
+    config=MaeLinprobeConfig,
+    run=in_domain(learn_mae),
+    needs="embeddings",
+    stochastic=True,
+    demo={"epochs": 10, "warmup_epochs": 1},
 )

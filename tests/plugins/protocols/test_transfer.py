@@ -1,0 +1,213 @@
+"""Transfer, leave-one-dataset-out and multitask: classes by name, no leak, nothing of the target touched before."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from benchbench_protocols.classes import bridge, relabel, translate
+from benchbench_protocols.lodo import LODO
+from benchbench_protocols.multitask import MULTITASK
+from benchbench_protocols.transfer import TRANSFER, TransferConfig
+from sklearn.metrics import roc_auc_score
+
+from benchbench.api import CellSpec, Task
+from benchbench.context import Part
+from benchbench.errors import AuditError, SuiteError
+from benchbench.testing.fakes import fake_context, toy_dataset
+
+
+def hospitals(shift=(0.0, 0.0, 0.0), **settings):
+    """Three datasets of one task; each with its own constant shift of all embeddings."""
+    found = {}
+    for i, name in enumerate(("a", "b", "c")):
+        data = toy_dataset(name, seed=i, n=120, **settings)
+        direction = np.random.default_rng(100 + i).normal(size=data.embeddings.shape[1])
+        found[name] = dataclasses.replace(
+            data, embeddings=(data.embeddings + shift[i] * direction).astype(np.float32)
+        )
+    return found
+
+
+def tasks_of(data, name="grade"):
+    return tuple((f"{d}/{name}", next(t for t in data[d].tasks if t.name == name)) for d in data)
+
+
+def with_classes(dataset, order):
+    """The same images with the classes listed, and coded, in another order."""
+    task = dataset.tasks[0]
+    frame = dataset.frame.copy()
+    frame["grade"] = frame["grade"].map({old: float(new) for new, old in enumerate(order)})
+    renamed = dataclasses.replace(task, classes=tuple(task.classes[k] for k in order))
+    return dataclasses.replace(dataset, frame=frame, tasks=(renamed, *dataset.tasks[1:]))
+
+
+def run(protocol, data, spec, tmp_path, **settings):
+    config = protocol.config(**settings)
+    context = fake_context(
+        data,
+        spec.task,
+        config,
+        tmp_path,
+        targets=spec.targets,
+        axes=dict(spec.axes),
+        also_train=spec.also_train,
+    )
+    return context, protocol.run(context)
+
+
+def accuracy(data, target, predictions):
+    frame = data[target.split("/")[0]].frame.set_index("image_id")
+    truth = frame["grade"].loc[list(predictions.image_ids)].to_numpy()
+    return (predictions.scores.argmax(axis=1) == truth).mean()
+
+
+def test_one_cell_per_source_names_every_dataset_with_the_same_question():
+    data = hospitals()
+    tasks = tasks_of(data) + tasks_of(data, "any")
+    specs = TRANSFER.cells(tasks, TransferConfig())
+    assert {(s.task, s.targets) for s in specs} == {
+        (f"{a}/{t}", (f"{a}/{t}", *(f"{b}/{t}" for b in "abc" if b != a)))
+        for a in "abc"
+        for t in ("grade", "any")
+    }
+    only = TRANSFER.cells(tasks, TransferConfig(sources=("b",)))
+    assert {s.task for s in only} == {"b/grade", "b/any"}
+
+
+def test_tasks_that_share_no_classes_are_refused_before_anything_runs():
+    data = {"a": toy_dataset("a"), "b": toy_dataset("b", classes=2)}
+    other = Task("stage", "Stage", "ordinal", ("early", "late", "end"), column="grade")
+    with pytest.raises(SuiteError, match="nothing can be transferred"):
+        TRANSFER.cells((tasks_of(data)[0], ("b/stage", other)), TransferConfig())
+    with pytest.raises(SuiteError, match="not among the datasets"):
+        TRANSFER.cells(tasks_of(data), TransferConfig(sources=("z",)))
+
+
+def test_classes_are_matched_by_name_whatever_their_order(tmp_path):
+    data = hospitals()
+    data["b"] = with_classes(data["b"], [2, 0, 1])
+    spec = TRANSFER.cells(tasks_of(data), TransferConfig())[0]
+    _, output = run(TRANSFER, data, spec, tmp_path)
+    assert accuracy(data, "b/grade", output.predictions["b/grade"]) > 0.9
+    assert output.predictions["b/grade"].validation_scores is None, "the codes of a mean something else in b"
+    kept = output.predictions["c/grade"]
+    assert kept.validation_ids == output.predictions["a/grade"].validation_ids
+    assert all(i.startswith("a-") for i in kept.validation_ids), "thresholds come from the source"
+
+
+def test_a_shift_between_hospitals_costs_accuracy(tmp_path):
+    data = hospitals(shift=(0.0, 4.0, 8.0))
+    spec = TRANSFER.cells(tasks_of(data), TransferConfig())[0]
+    _, output = run(TRANSFER, data, spec, tmp_path)
+    found = {t: accuracy(data, t, output.predictions[t]) for t in spec.targets}
+    assert found["a/grade"] > 0.9
+    assert found["c/grade"] < found["a/grade"] - 0.2
+
+
+def test_a_planted_image_of_the_target_stops_the_cell(tmp_path):
+    data = hospitals()
+    source, target = data["a"], data["b"]
+    train_row = int(np.flatnonzero(source.frame["split"] == "train")[0])
+    test_row = int(np.flatnonzero(target.frame["split"] == "test")[0])
+    other_row = int(np.flatnonzero(target.frame["split"] == "train")[0])
+    clean = [f"{n}{i}" for n in "ab" for i in range(120)]
+    spec = TRANSFER.cells(tasks_of(data), TransferConfig())[0]
+
+    def plant(row):
+        hashes = list(clean[120:])
+        hashes[row] = clean[train_row]
+        return data | {
+            "a": dataclasses.replace(source, sha256=tuple(clean[:120])),
+            "b": dataclasses.replace(target, sha256=tuple(hashes)),
+        }
+
+    with pytest.raises(AuditError, match=target.frame["image_id"][test_row]):
+        run(TRANSFER, plant(test_row), spec, tmp_path)
+    run(TRANSFER, plant(other_row), spec, tmp_path)
+    with pytest.raises(AuditError, match=target.frame["image_id"][other_row]):
+        run(TRANSFER, plant(other_row), spec, tmp_path, target="whole")
+
+
+def test_the_whole_target_is_all_its_images_and_the_source_keeps_its_test_split(tmp_path):
+    data = hospitals()
+    spec = TRANSFER.cells(tasks_of(data), TransferConfig(target="whole"))[0]
+    _, output = run(TRANSFER, data, spec, tmp_path, target="whole")
+    assert len(output.predictions["b/grade"].image_ids) == 120
+    assert len(output.predictions["a/grade"].image_ids) == (data["a"].frame["split"] == "test").sum()
+
+
+def test_nothing_of_a_target_but_its_file_hashes_is_read_before_training_is_over(tmp_path, monkeypatch):
+    data = hospitals()
+    spec = TRANSFER.cells(tasks_of(data), TransferConfig())[0]
+    context = fake_context(data, spec.task, TransferConfig(), tmp_path, targets=spec.targets)
+    embedded = []
+    original = context.data.embeddings
+    monkeypatch.setattr(context.data, "embeddings", lambda e, d: embedded.append(d) or original(e, d))
+    import benchbench_protocols.transfer as module
+
+    seen = {}
+    judge = module.judge_everywhere
+    monkeypatch.setattr(module, "judge_everywhere", lambda *a: seen.update(before=set(embedded)) or judge(*a))
+    TRANSFER.run(context)
+    assert seen["before"] == {"a"}
+
+
+def test_leave_one_out_pools_the_others_and_is_better_than_a_single_source(tmp_path):
+    data = hospitals(shift=(0.0, 3.0, 0.0), separation=0.35, dim=48)
+    specs = LODO.cells(tasks_of(data), TransferConfig())
+    assert specs[2] == CellSpec("a/grade", ("c/grade",), (("left_out", "c"),), also_train=("b/grade",))
+    _, pooled = run(LODO, data, specs[2], tmp_path)
+    assert pooled.details["n_train"] == sum((data[d].frame["split"] == "train").sum() for d in "ab")
+    single = CellSpec("b/grade", ("b/grade", "c/grade"))
+    _, alone = run(TRANSFER, data, single, tmp_path)
+    assert accuracy(data, "c/grade", pooled.predictions["c/grade"]) > accuracy(
+        data, "c/grade", alone.predictions["c/grade"]
+    )
+
+
+def test_leave_one_out_pools_labels_by_name(tmp_path):
+    data = hospitals()
+    data["b"] = with_classes(data["b"], [1, 2, 0])
+    spec = LODO.cells(tasks_of(data), TransferConfig())[2]
+    _, output = run(LODO, data, spec, tmp_path)
+    assert accuracy(data, "c/grade", output.predictions["c/grade"]) > 0.9
+
+
+def test_leave_one_out_needs_three_datasets():
+    data = hospitals()
+    with pytest.raises(SuiteError, match="three datasets"):
+        LODO.cells(tasks_of(data)[:2], TransferConfig())
+
+
+def test_a_target_with_fewer_classes_gets_renormalised_scores():
+    source = Task("g", "g", "multiclass", ("CNV", "DME", "Drusen", "Normal"))
+    target = Task("g", "g", "multiclass", ("normal", "cnv"))
+    way = bridge(source, target)
+    moved = translate(np.array([[0.2, 0.3, 0.1, 0.4], [0.0, 1.0, 0.0, 0.0]]), way, "multiclass")
+    np.testing.assert_allclose(moved, [[2 / 3, 1 / 3], [0.5, 0.5]])
+    assert bridge(target, source) is None
+    part = Part("t", "train", ("x", "y"), ("x", "y"), np.array([0.0, 1.0]), np.arange(2))
+    assert relabel(part, target, source).labels.tolist() == [3.0, 0.0]
+
+
+def test_multitask_scores_every_binary_task_with_its_own_column(tmp_path):
+    data = {"toy": toy_dataset(labels=3, validation=True)}
+    tasks = tuple((f"toy/{t.name}", t) for t in data["toy"].tasks)
+    (spec,) = MULTITASK.cells(tasks, MULTITASK.config())
+    assert spec.targets == ("toy/signs", "toy/sign0", "toy/sign1", "toy/sign2")
+    _, output = run(MULTITASK, data, spec, tmp_path)
+    together = output.predictions["toy/signs"]
+    frame = data["toy"].frame.set_index("image_id")
+    for j in range(3):
+        one = output.predictions[f"toy/sign{j}"]
+        np.testing.assert_array_equal(one.scores[:, 0], together.scores[:, j])
+        np.testing.assert_array_equal(one.validation_scores[:, 0], together.validation_scores[:, j])
+        assert roc_auc_score(frame[f"sign{j}"].loc[list(one.image_ids)], one.scores[:, 0]) > 0.8
+    assert len({output.details[f"C sign{j}"] for j in range(3)}) == 1, "one strength for all labels"
+
+
+def test_multitask_without_a_multilabel_task_says_what_to_list():
+    with pytest.raises(SuiteError, match="multi-label"):
+        MULTITASK.cells(tasks_of(hospitals()), MULTITASK.config())
