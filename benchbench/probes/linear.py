@@ -93,7 +93,7 @@ def fit_probe(
         ProbeInputError: Embeddings or labels that cannot be fitted.
     """
     y = np.asarray(y_train)
-    checks.same_length(len(np.asarray(X_train)), y_train=y)
+    checks.same_length(len(checks.embeddings(X_train)), y_train=y)
     classes, codes = checks.labels(y, what="y_train")
     val = None
     if y_val is not None:
@@ -131,7 +131,7 @@ def fit_multilabel_probe(
         ProbeInputError: Embeddings or labels that cannot be fitted.
     """
     codes = _binary_codes(Y_train, "Y_train")
-    checks.same_length(len(np.asarray(X_train)), Y_train=codes)
+    checks.same_length(len(checks.embeddings(X_train)), Y_train=codes)
     val = None if Y_val is None else _binary_codes(Y_val, "Y_val")
     labels = tuple(names) if names is not None else tuple(str(j) for j in range(codes.shape[1]))
     learnable = [j for j in range(codes.shape[1]) if (codes[:, j] == 0).any() and (codes[:, j] == 1).any()]

@@ -27,6 +27,8 @@ from torch import Tensor
 CURVATURE = 0.15
 MEMORY = 10
 CHECK_EVERY = 4
+# A step that promises less than this (nats) is rounding: the fit waits for the others.
+IDLE = 1e-19
 # Rounding that has added up in the increments is cleared at least this often.
 RENEW_EVERY = 100
 # A fit is finished when its objective is certainly within this share of its optimum (and its mean loss within `tol`).
@@ -269,15 +271,16 @@ class _Solver:
         """Step lengths (B, 1, 1) and the residuals there; a secant search on the slope, which is all a convex
         function needs: |slope| falls below 0.9 of its start and does not turn up by more than 0.3 of it."""
         s, problem = self.state, self.problem
-        length = torch.ones_like(slope)
+        idle = slope > -IDLE
+        length = torch.where(idle, 0.0, torch.ones_like(slope))
         low, low_slope = torch.zeros_like(slope), slope
         high, high_slope = torch.full_like(slope, torch.inf), torch.zeros_like(slope)
-        for _ in range(30):
+        for _ in range(20):
             residual = (
                 probabilities(s.logits + length[:, None, None] * moved) - problem.targets
             ) * problem.weights
             here = (residual * moved).sum((1, 2)) + linear + length * square
-            fine = (here <= -0.3 * slope) & (here >= 0.9 * slope)
+            fine = idle | ((here <= -0.3 * slope) & (here >= 0.9 * slope))
             if bool(fine.all()):
                 break
             up = here > 0
@@ -302,6 +305,7 @@ class _Solver:
         # From the logits and not from the gradient: the search compares slopes with this one.
         slope = (s.residual * moved).sum((1, 2)) + linear
         length, residual = self._step_length(moved, slope, linear, square)
+        self._forget(slope >= 0)
         step, moved = length * step, length * moved
         change = residual - s.residual
         s.coef, s.intercept = s.coef + step, s.intercept + length * step0
@@ -324,6 +328,13 @@ class _Solver:
         s.curvature[:, :, slot] = s.curvature[:, slot] = both[:, MEMORY:]
         s.used[:, slot] = good.double()
         s.gamma = torch.where(good, both[:, slot] / both[:, MEMORY + slot].clamp(min=1e-300), s.gamma)
+
+    def _forget(self, lost: Tensor) -> None:
+        """Clear the memory of fits whose direction does not lead down, which only rounding can cause."""
+        if bool(lost.any()):
+            s = self.state
+            s.pairs[lost], s.curvature[lost], s.used[lost] = 0.0, 0.0, 0.0
+            s.cross[lost] = torch.eye(MEMORY, dtype=torch.float64, device=lost.device)
 
     # When to stop -------------------------------------------------------------------------------------------------
 
