@@ -1,0 +1,1 @@
+def benchbench_encoders(:
