@@ -23,7 +23,7 @@ def count_wins(
     uncorrected = [(c, _uncorrected_winner(c.p_value, c.difference, c.first, c.second, alpha)) for c in tests]
     for name in encoders:
         involved = [c for c in tests if name in (c.first, c.second)]
-        judged = [p for p in panels if any(name in (c.first, c.second) for c in p.comparisons)]
+        tested = {c.panel for c in involved}
         beaten = {c.panel for c in involved if c.winner not in (None, name)}
         counts.append(
             WinCount(
@@ -35,8 +35,8 @@ def count_wins(
                     w not in (None, name) and name in (c.first, c.second) for c, w in uncorrected
                 ),
                 published=sum(published.get(p.id) == name for p in panels),
-                never_beaten=sum(p.id not in beaten for p in judged),
-                panels=len(judged),
+                never_beaten=len(tested - beaten),
+                panels=len(tested),
             )
         )
     counts.sort(key=lambda w: (-(w.holm - w.holm_losses), -(w.uncorrected - w.uncorrected_losses)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from ..analysis.model import TransferMatrix
 from ..results import STAMPS, RunInfo
 from . import text
 from .figures.base import Drawing
-from .tables import HeadlineTable, comparison_matrix, headline_tables
+from .tables import HeadlineTable, comparison_matrix, failure_groups, headline_tables
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,7 @@ def _environment() -> Any:
         seconds=text.seconds,
         p=text.p_text,
         words=text.words,
+        heading=text.heading,
         metric=text.metric_name,
         shortened=text.shortened,
         as_json=lambda value: json.dumps(value, indent=1, ensure_ascii=False, default=str),
@@ -117,6 +117,7 @@ def render(content: Content) -> str:
             row_stamps=_row_stamps,
             cell_stamps=_cell_stamps,
             findings=analysis.lints,
+            failed=failure_groups(analysis),
             any_stamps=lambda encoder: _anywhere(analysis, encoder),
             heat_span=_span,
             fractions=sorted({p.fraction for c in analysis.efficiency for p in c.points}),
@@ -173,7 +174,8 @@ def _cell_stamps(table: HeadlineTable, panel: Panel, encoder: str) -> list[str]:
 
 
 def _plots(drawing: Drawing) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(p) for p in drawing.plots]
+    """What the tooltips read. Flat on purpose: `dataclasses.asdict` copies every number."""
+    return [{**vars(p), "series": [vars(s) for s in p.series]} for p in drawing.plots]
 
 
 def _panel_groups(analysis: Analysis) -> list[tuple[str, list[Panel]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..analysis import Analysis, Comparison, Estimate, Panel
+from ..analysis import Analysis, Comparison, Estimate, Failure, Panel
 
 WIDE = 6
 """With more tasks than this the headline table has a line per task instead of a column per task."""
@@ -74,3 +74,31 @@ def comparison_matrix(panel: Panel) -> Matrix | None:
     shown = encoders[:MATRIX_LIMIT]
     cells = tuple(tuple(None if a == b else panel.comparison(a, b) for b in shown) for a in shown)
     return Matrix(tuple(shown), cells, len(encoders) - len(shown))
+
+
+@dataclass(frozen=True)
+class FailureGroup:
+    """Cells of one encoder that failed for the same reason."""
+
+    encoder: str
+    status: str
+    reason: str
+    tasks: tuple[str, ...]
+    protocols: tuple[str, ...]
+    cells: int
+
+
+def failure_groups(analysis: Analysis) -> tuple[FailureGroup, ...]:
+    """Failed and missing cells, one line per encoder and reason."""
+    groups: dict[tuple[str, str, str], list[Failure]] = {}
+    for f in analysis.failures:
+        groups.setdefault((f.encoder, f.status, f.reason), []).append(f)
+    return tuple(
+        FailureGroup(
+            *key,
+            tuple(dict.fromkeys(f.task for f in members)),
+            tuple(dict.fromkeys(f.protocol for f in members)),
+            len(members),
+        )
+        for key, members in groups.items()
+    )

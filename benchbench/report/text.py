@@ -59,6 +59,12 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
+def heading(name: str) -> str:
+    """A name in words, starting with a capital letter."""
+    text = words(name)
+    return text[:1].upper() + text[1:]
+
+
 def outcome_text(c: Comparison, titles: dict[str, str]) -> str:
     """What a comparison says, in two or three words."""
     if c.outcome == "untested":

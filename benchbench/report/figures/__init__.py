@@ -19,7 +19,7 @@ __all__ = ["Drawing", "draw_all"]
 
 PARETO = (
     ("flops", "operations per image"),
-    ("latency_p50", "latency at batch 1"),
+    ("latency_p50", "latency at batch 1, seconds"),
     ("parameters", "parameters"),
 )
 """Quantities of cost.csv that the metric is drawn against."""

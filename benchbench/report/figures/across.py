@@ -245,6 +245,8 @@ def pareto(
                 Series(label, [cost], [values[encoder]], ["on the frontier" if encoder in front else ""])
             )
         axes.set_xscale("log")
+        ticks = _log_ticks(min(found.values()), max(found.values()))
+        axes.set_xticks(ticks, [si_text(t) for t in ticks])
         axes.minorticks_off()
         axes.set(title=title)
         plots.append((axes, title, metric, drawn, False))
@@ -255,6 +257,23 @@ def pareto(
         "encoders that no cheaper encoder equals."
     )
     return finished(figure, name, f"{caption} On the line: {'; '.join(fronts)}.", caption, plots)
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """Two to five round values across a logarithmic axis."""
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    for steps in ((1,), (1, 3), (1, 2, 5)):
+        ticks = [s * 10.0**d for d in decades for s in steps if low * 0.8 <= s * 10.0**d <= high * 1.25]
+        if len(ticks) >= 3:
+            return ticks[:: -(-len(ticks) // 5)]
+    return ticks or [low, high]
+
+
+def si_text(value: float) -> str:
+    """A number with an SI prefix: ``22 M``, ``70 m``."""
+    prefixes = {12: "T", 9: "G", 6: "M", 3: "k", 0: "", -3: "m", -6: "µ"}
+    power = min(max(3 * int(np.floor(np.log10(value) / 3)), -6), 12)
+    return f"{value / 10.0**power:.3g} {prefixes[power]}".strip()
 
 
 def frontier(points: Mapping[str, tuple[float, float]]) -> list[str]:

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,7 @@ _STYLE: dict[Any, Any] = {
     "axes.labelcolor": INK,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
+    "axes.titley": 1.02,
     "axes.linewidth": 0.7,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -59,6 +61,10 @@ _STYLE: dict[Any, Any] = {
     "axes.facecolor": "none",
     "savefig.facecolor": "none",
 }
+
+
+Box = tuple[float, float, float, float]
+"""left, bottom, width, height as shares of the figure."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,24 @@ def canvas(width: float, height: float) -> Figure:
     figure = Figure(figsize=(width, height))
     FigureCanvasSVG(figure)
     return figure
+
+
+@cache
+def _blank(width: float, height: float, boxes: tuple[Box, ...]) -> tuple[Figure, list[Axes]]:
+    figure = canvas(width, height)
+    unit = {"xlim": (-0.02, 1.02), "ylim": (-0.02, 1.02), "xticks": (0, 0.5, 1), "yticks": (0, 0.5, 1)}
+    return figure, [figure.add_axes(box, **unit) for box in boxes]
+
+
+def unit_axes(width: float, height: float, boxes: Sequence[Box]) -> tuple[Figure, list[Axes]]:
+    """Axes over the unit square, empty. Those of the last drawing with this layout are emptied and used again:
+    making axes and ticks is most of what a small figure costs.
+    """
+    figure, axes = _blank(width, height, tuple(boxes))
+    old = [*figure.legends, *figure.texts, *(x for a in axes for x in [*a.lines, *a.collections])]
+    for artist in old:
+        artist.remove()
+    return figure, axes
 
 
 def finished(

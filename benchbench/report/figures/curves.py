@@ -7,7 +7,7 @@ from typing import Any
 
 from ...analysis.model import EncoderView, Panel
 from ..text import number, shortened
-from .base import GRID, MAX_SERIES, MUTED, Drawing, Series, canvas, finished, legend, look, rounded
+from .base import GRID, MAX_SERIES, MUTED, Drawing, Series, finished, legend, look, rounded, unit_axes
 
 Axes = Any
 
@@ -39,8 +39,7 @@ def _caption(panel: Panel, views: Sequence[EncoderView], text: str) -> str:
 def _binary(
     panel: Panel, views: Sequence[EncoderView], titles: Mapping[str, str], positions: Mapping[str, int]
 ) -> Drawing:
-    figure = canvas(10.0, 3.75)
-    axes = [figure.add_axes((x, 0.235, 0.268, 0.665)) for x in (0.045, 0.385, 0.725)]
+    figure, axes = unit_axes(10.0, 3.75, [(x, 0.235, 0.268, 0.665) for x in (0.045, 0.385, 0.725)])
     roc = _draw_roc(axes[0], views, titles, positions)
     axes[0].set(title="ROC, with 95 % band of the best", xlabel="1 − specificity", ylabel="sensitivity")
     recall = []
@@ -54,8 +53,6 @@ def _binary(
     axes[1].set(title="Precision and recall", xlabel="recall", ylabel="precision")
     bins = _draw_calibration(axes[2], views, titles, positions)
     axes[2].set(title="Calibration", xlabel="predicted probability", ylabel="observed share")
-    for a in axes:
-        a.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     legend(figure, _handles(axes[0]), 0.3, 0.02)
     alt = f"ROC, precision-recall and calibration curves on {panel.title}. " + "; ".join(
         f"{_title(v, titles)}: area {number(v.roc[0].summary)}, average precision "
@@ -137,28 +134,22 @@ def _by_class(
     shown = [c for c in range(len(panel.classes)) if any(len(v.roc[c].x) for v in views)]
     columns = min(len(shown), 5)
     lines = -(-len(shown) // columns)
-    figure = canvas(10.0, 0.55 + 2.25 * lines)
-    height = 2.25 * lines + 0.55
+    height = 0.55 + 2.25 * lines
+    boxes = []
+    for at in range(len(shown)):
+        row, column = divmod(at, columns)
+        bottom = (0.55 + 2.25 * (lines - 1 - row) + 0.3) / height
+        boxes.append((0.045 + column * (0.96 / columns), bottom, 0.96 / columns - 0.035, 1.6 / height))
+    figure, all_axes = unit_axes(10.0, height, boxes)
     plots = []
     counts = dict(panel.counts)
-    first = None
-    for at, c in enumerate(shown):
-        row, column = divmod(at, columns)
-        left = 0.045 + column * (0.96 / columns)
-        bottom = (0.55 + 2.25 * (lines - 1 - row) + 0.3) / height
-        axes = figure.add_axes((left, bottom, 0.96 / columns - 0.035, 1.6 / height))
+    for c, axes in zip(shown, all_axes, strict=True):
         drawn = [v for v in views if len(v.roc[c].x)]
         series = _draw_roc(axes, drawn, titles, positions, c)
         name = panel.classes[c]
-        axes.set(
-            title=f"{shortened(name, 20)} (n = {counts.get(name, 0)})", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02)
-        )
-        axes.set_xticks([0, 0.5, 1])
-        axes.set_yticks([0, 0.5, 1])
+        axes.set_title(f"{shortened(name, 20)} (n = {counts.get(name, 0)})")
         plots.append((axes, "1 − specificity", "sensitivity", series, True))
-        first = first or axes
-    assert first is not None
-    legend(figure, _handles(first), 0.3, 0.02)
+    legend(figure, _handles(all_axes[0]), 0.3, 0.02)
     alt = f"ROC curves of each class against the rest on {panel.title}. " + "; ".join(
         f"{_title(v, titles)}: "
         + ", ".join(f"{panel.classes[c]} {number(v.roc[c].summary)}" for c in shown if len(v.roc[c].x))
