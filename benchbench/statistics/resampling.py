@@ -76,9 +76,7 @@ def bootstrap(
         confidence: Coverage.
     """
     labels, rows, clusters, function, name = _prepared(metric, y_true, [scores], groups)
-    values = bootstrap_values(function, labels, rows, clusters, draws, seed)[0]
-    point = float(function(labels, rows[0], np.ones((1, labels.size)))[0])
-    return _summary(name, point, values, clusters.count, confidence, None)
+    return draw_systems(name, function, labels, rows, clusters, draws, seed).estimate(0, confidence)
 
 
 def bootstrap_difference(
@@ -97,19 +95,52 @@ def bootstrap_difference(
     shrinks with the number of patients, not with the number of draws.
     """
     labels, rows, clusters, function, name = _prepared(metric, y_true, [scores_a, scores_b], groups)
-    values = bootstrap_values(function, labels, rows, clusters, draws, seed)
+    drawn = draw_systems(name, function, labels, rows, clusters, draws, seed)
+    return drawn.difference(0, 1, confidence)
+
+
+@dataclass(frozen=True)
+class DrawnSystems:
+    """k systems in the same bootstrap draws.
+
+    Attributes:
+        metric: Name of the metric.
+        points: On the cases as they are, shape (k,); NaN where undefined.
+        values: In each draw, shape (k, draws).
+        n_clusters: Patients.
+    """
+
+    metric: str
+    points: FloatArray
+    values: FloatArray
+    n_clusters: int
+
+    def estimate(self, i: int, confidence: float = 0.95) -> BootstrapEstimate:
+        """Interval of one system."""
+        return _summary(self.metric, float(self.points[i]), self.values[i], self.n_clusters, confidence, None)
+
+    def difference(self, a: int, b: int, confidence: float = 0.95) -> BootstrapEstimate:
+        """Interval and p-value of system a minus system b."""
+        point = float(self.points[a] - self.points[b])
+        differences = self.values[a] - self.values[b]
+        p_value = _centred_p_value(point, differences)
+        return _summary(self.metric, point, differences, self.n_clusters, confidence, p_value)
+
+
+def draw_systems(
+    metric: str,
+    function: WeightedMetric,
+    labels: np.ndarray,
+    rows: np.ndarray,
+    clusters: Clusters,
+    draws: int = 2000,
+    seed: int = 0,
+) -> DrawnSystems:
+    """Scores of k systems (k, n) in the same draws of patients."""
     whole = np.ones((1, labels.size))
-    point = float(function(labels, rows[0], whole)[0] - function(labels, rows[1], whole)[0])
-    differences = values[0] - values[1]
-    return _summary(
-        name, point, differences, clusters.count, confidence, _centred_p_value(point, differences)
-    )
-
-
-def metric_value(metric: str, labels: np.ndarray, row: np.ndarray) -> float | None:
-    """A bootstrapped metric on the cases as they are; None where it is undefined."""
-    value = float(WEIGHTED_METRICS[metric](labels, row, np.ones((1, labels.size)))[0])
-    return None if np.isnan(value) else value
+    points = np.array([function(labels, row, whole)[0] for row in rows])
+    values = bootstrap_values(function, labels, rows, clusters, draws, seed)
+    return DrawnSystems(metric, points, values, clusters.count)
 
 
 def bootstrap_values(

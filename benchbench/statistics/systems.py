@@ -252,86 +252,74 @@ def _compare_by_bootstrap(
     rows = score_rows(scores, positive.size, models_first=True)
     clusters = clusters_of(groups, positive.size)
     counts = auroc.class_counts(positive, clusters)
-    labels = positive.astype(int)
-    estimates = []
-    for row in rows:
-        one = resampling.bootstrap(metric, labels, row, groups, seed=seed, confidence=confidence)
-        shown = counts.verdict.has_p_value and one.verdict is Verdict.OK
-        failed = bool((row == row[0]).all())
-        verdict = Verdict.CONSTANT_SCORES if shown and failed else counts.verdict
-        shown = shown and not failed
-        estimates.append(
-            Estimate(
-                metric,
-                one.value,
-                one.ci_low if shown else None,
-                one.ci_high if shown else None,
-                one.se if shown else None,
-                one.method if shown else "none",
-                verdict,
-                confidence,
-                labels.size,
-                clusters.count,
-            )
-        )
-    pairs = tuple(
-        _bootstrap_pair(metric, labels, rows[a], rows[b], groups, counts, confidence, seed, (a, b))
-        for a, b in pair_indices(len(rows), comparisons)
-    )
+    failed = (rows == rows[:, :1]).all(axis=1)
+    function = resampling.WEIGHTED_METRICS[metric]
+    drawn = resampling.draw_systems(metric, function, positive.astype(int), rows, clusters, seed=seed)
+    pairs = pair_indices(len(rows), comparisons)
     return Comparison(
         metric,
-        tuple(estimates),
+        tuple(_drawn_estimate(drawn, i, counts, bool(failed[i]), confidence) for i in range(len(rows))),
         np.full((len(rows), len(rows)), np.nan),
-        pairs,
+        tuple(_drawn_pair(drawn, a, b, counts, bool(failed[a] or failed[b]), confidence) for a, b in pairs),
         None,
         "paired cluster bootstrap",
-        labels.size,
+        positive.size,
         clusters.count,
     )
 
 
-def _bootstrap_pair(
-    metric: str,
-    labels: np.ndarray,
-    row_a: np.ndarray,
-    row_b: np.ndarray,
-    groups: ArrayLike | None,
-    counts: Counts,
-    confidence: float,
-    seed: int,
-    position: tuple[int, int],
-) -> PairedComparison:
-    drawn = resampling.bootstrap_difference(
-        metric, labels, row_a, row_b, groups, seed=seed, confidence=confidence
+def _drawn_estimate(
+    drawn: resampling.DrawnSystems, i: int, counts: Counts, failed: bool, confidence: float
+) -> Estimate:
+    one = drawn.estimate(i, confidence)
+    verdict = counts.verdict
+    if verdict.has_p_value and (failed or one.se == 0):
+        verdict = Verdict.CONSTANT_SCORES if failed else Verdict.DEGENERATE_VARIANCE
+    shown = verdict.has_p_value
+    return Estimate(
+        drawn.metric,
+        one.value,
+        one.ci_low if shown else None,
+        one.ci_high if shown else None,
+        one.se if shown else None,
+        one.method if shown else "none",
+        verdict,
+        confidence,
+        counts.n_positive + counts.n_negative,
+        counts.n_clusters,
     )
-    found = {counts.verdict, drawn.verdict}
-    if (row_a == row_a[0]).all() or (row_b == row_b[0]).all():
+
+
+def _drawn_pair(
+    drawn: resampling.DrawnSystems, a: int, b: int, counts: Counts, failed: bool, confidence: float
+) -> PairedComparison:
+    one = drawn.difference(a, b, confidence)
+    found = {counts.verdict, one.verdict}
+    if failed:
         found.add(Verdict.CONSTANT_SCORES)
-    if drawn.se == 0:
-        found.add(Verdict.IDENTICAL if drawn.value == 0 else Verdict.DEGENERATE_VARIANCE)
+    if one.se == 0:
+        found.add(Verdict.IDENTICAL if one.value == 0 else Verdict.DEGENERATE_VARIANCE)
     verdicts = by_precedence(found)
-    shown = verdicts[0].has_p_value
-    values = [resampling.metric_value(metric, labels, row) for row in (row_a, row_b)]
+    shown = verdicts[0].has_p_value and one.se is not None
+    values = [None if math.isnan(value) else float(value) for value in (drawn.points[a], drawn.points[b])]
     return PairedComparison(
-        metric=metric,
+        metric=drawn.metric,
         value_a=values[0],
         value_b=values[1],
-        difference=drawn.value,
-        ci_low=drawn.ci_low if shown else None,
-        ci_high=drawn.ci_high if shown else None,
+        difference=one.value,
+        ci_low=one.ci_low if shown else None,
+        ci_high=one.ci_high if shown else None,
         z=None,
-        p_value=drawn.p_value if shown else None,
+        p_value=one.p_value if shown else None,
         verdict=verdicts[0],
-        se=drawn.se if shown else None,
-        smallest_detectable_difference=(
-            smallest_detectable_difference(drawn.se) if shown and drawn.se is not None else None
-        ),
+        se=one.se if shown else None,
+        smallest_detectable_difference=smallest_detectable_difference(one.se) if shown and one.se else None,
         n_positive=counts.n_positive,
         n_negative=counts.n_negative,
         n_clusters=counts.n_clusters,
         method="paired cluster bootstrap",
         confidence=confidence,
         verdicts=verdicts,
-        index_a=position[0],
-        index_b=position[1],
+        index_a=a,
+        index_b=b,
     )

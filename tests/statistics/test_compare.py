@@ -110,3 +110,14 @@ def test_twenty_systems_are_compared_jointly():
     result = compare("auroc", y, many, PATIENTS)
     assert len(result.pairs) == 190
     assert result.omnibus.df == 19
+
+
+def test_average_precision_gives_reasons_too():
+    y = np.repeat([1, 0], 25)
+    rng = np.random.default_rng(2)
+    result = compare("average_precision", y, [y, np.ones(50), rng.random(50)])
+    assert [e.verdict for e in result.estimates] == ["degenerate_variance", "constant_scores", "ok"]
+    assert [e.ci_low is None for e in result.estimates] == [True, True, False]
+    assert [p.verdict for p in result.pairs] == ["constant_scores", "ok", "constant_scores"]
+    few = compare("average_precision", np.arange(50) < 4, rng.random((2, 50))).pairs[0]
+    assert (few.verdict, few.p_value, few.ci_low) == ("too_few_cases", None, None)

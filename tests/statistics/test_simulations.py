@@ -41,7 +41,7 @@ def test_clustering_by_patient_repairs_what_counting_eyes_breaks(simulate):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed_sd", [0.0, 0.02])
 def test_orh_rejects_5_percent_where_a_t_test_over_seeds_does_not(simulate, seed_sd):
-    one, t_test, orh = simulate.seed_type_one(100, 300, 5, seed_sd, runs=1500, seed=13)
+    one, t_test, orh = simulate.seed_type_one(100, 300, 5, seed_sd, runs=1000, seed=13)
     assert orh == pytest.approx(0.05, abs=0.02)
     assert t_test > 0.1
     assert one > 0.15 or seed_sd == 0
