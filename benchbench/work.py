@@ -144,7 +144,7 @@ class EmbedJob:
                 images,
                 self.parts,
                 device=pinned(self.device, self.store_root),
-                threads=1 if self.device == "cpu" else None,
+                threads=usable_cores(),  # as the local engine: the last bits of a sum depend on it
             )
         except BenchError as error:
             return error.block()

@@ -127,10 +127,19 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes
     pytest.importorskip("distributed")
     file = tmp_path / "scheduler.json"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
-    common = ["--scheduler-file", str(file)]
+    common = ["--no-dashboard", "--scheduler-file", str(file)]
     boss = subprocess.Popen(  # type: ignore[call-overload]
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0"]
-        + ["--no-dashboard", *common],
+        [
+            sys.executable,
+            "-m",
+            "distributed.cli.dask_scheduler",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--no-dashboard",
+            *common,
+        ],
         **quiet,
     )
     deadline = time.monotonic() + 60
@@ -138,7 +147,7 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes
         assert boss.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard"]
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1"]
     workers = [
         subprocess.Popen(  # type: ignore[call-overload]
             [*command, "--local-directory", str(tmp_path / f"w{i}"), *common], **quiet
