@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -80,7 +81,7 @@ def judge(
         notes = (f"The reference {rules.reference} has no result here, so nothing is compared.", *notes)
     if cases.paired_eyes and not cases.identified:
         estimates = [_without_interval(e) for e in estimates]
-        comparisons = [_without_test(c) for c in comparisons]
+        comparisons = [without_test(c) for c in comparisons]
         notes = (UNPAIRED_NOTE, *notes)
     return Judged(tuple(estimates), tuple(comparisons), notes)
 
@@ -191,14 +192,11 @@ def _excluded(excluded: tuple[ExcludedClass, ...], classes: tuple[str, ...]) -> 
 
 
 def _without_interval(e: Estimate) -> Estimate:
-    import dataclasses
-
     return dataclasses.replace(e, ci_low=None, ci_high=None, method="", verdict=UNPAIRED, note=UNPAIRED_NOTE)
 
 
-def _without_test(c: Comparison) -> Comparison:
-    import dataclasses
-
+def without_test(c: Comparison) -> Comparison:
+    """The difference alone, where no valid test exists."""
     return dataclasses.replace(
         c,
         ci_low=None,
