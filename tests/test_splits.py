@@ -15,7 +15,9 @@ def one_hot(codes: np.ndarray, classes: int) -> np.ndarray:
     return (codes[:, None] == np.arange(classes)[None, :]).astype(float)
 
 
-def split_of(spec: str, counts: tuple[int, ...], official: list[str] | None = None, groups: list[str] | None = None):
+def split_of(
+    spec: str, counts: tuple[int, ...], official: list[str] | None = None, groups: list[str] | None = None
+):
     codes = np.repeat(np.arange(len(counts)), counts)
     ids = [f"i{k:05d}" for k in range(len(codes))]
     parts = make_split(
@@ -54,7 +56,9 @@ def test_the_retfound_recipe_keeps_idrids_official_test_split():
 
 @settings(max_examples=40, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 5)), min_size=12, max_size=60), st.integers(0, 5), st.booleans()
+    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 5)), min_size=12, max_size=60),
+    st.integers(0, 5),
+    st.booleans(),
 )
 def test_a_group_is_never_in_two_parts(patients, seed, folded):
     codes = np.concatenate([np.full(n, c) for c, n in patients])
@@ -101,7 +105,10 @@ def test_a_validation_share_of_zero_leaves_no_validation_image():
     [
         ("official", "official"),
         ("retfound", "retfound(seed=1)"),
-        ({"kind": "grouped_stratified", "seed": 1, "ratios": [56, 14, 30]}, "grouped_stratified(seed=1, 56:14:30)"),
+        (
+            {"kind": "grouped_stratified", "seed": 1, "ratios": [56, 14, 30]},
+            "grouped_stratified(seed=1, 56:14:30)",
+        ),
         ("grouped_stratified(seed=2, 70:10:20)", "grouped_stratified(seed=2, 70:10:20)"),
         ({"kind": "kfold", "folds": 10, "fold": 3}, "kfold(seed=0, fold=3 of 10)"),
         ({"kind": "grouped_stratified", "ratios": "70:10:20"}, "grouped_stratified(seed=0, 70:10:20)"),

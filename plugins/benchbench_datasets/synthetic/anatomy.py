@@ -67,6 +67,10 @@ class Findings:
     fibrosis: bool = False
     laser: int = 0
     drusen: int = 0
+    specks: int = 0
+    """Pigment and dust that looks like blood: tells nothing about disease."""
+    visibility: float = 1.0
+    """Contrast of the lesions: 1 crisp, near 0 hardly seen."""
     cup_to_disc: float = 0.40
     rim_notch: float = 0.0
     """Thinning of the lower (positive) or upper (negative) rim."""

@@ -36,7 +36,9 @@ def dr_findings(grade: int, dme_risk: int, rng: np.random.Generator) -> Findings
     """Lesions of one eye with this grade (0 to 4) and macular oedema risk (0 to 2)."""
     healthy = Findings(
         cup_to_disc=float(np.clip(rng.normal(*HEALTHY_CUP), 0.15, 0.7)),
-        drusen=int(rng.integers(2, 9)) if rng.random() < 0.10 else 0,
+        drusen=int(rng.integers(4, 70)) if rng.random() < 0.40 else 0,
+        specks=int(rng.integers(2, 30)) if rng.random() < 0.45 else 0,
+        visibility=float(np.clip(rng.lognormal(np.log(0.45), 0.45), 0.12, 1.0)),
     )
     if grade == 0:
         return healthy

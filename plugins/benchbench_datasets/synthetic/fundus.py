@@ -43,7 +43,7 @@ def render_fundus(
         light = _cloud(light, findings.cataract, image_rng)
     picture = _to_image(light).resize((camera.width, camera.height), Image.Resampling.BILINEAR)
     veil = 0.30 + 0.40 * findings.cataract if findings.cataract else 0.0
-    picture = _paint(picture, layers, person, 1 - veil)
+    picture = _paint(picture, layers, person, 1 - veil, findings.visibility)
     if findings.cataract:
         picture = picture.filter(
             ImageFilter.GaussianBlur((0.005 + 0.012 * findings.cataract) * geometry.diameter)
@@ -200,22 +200,23 @@ def _cloud(light: np.ndarray, density: float, rng: np.random.Generator) -> np.nd
 
 
 def _paint(
-    picture: Image.Image, layers: dict[str, Image.Image], person: Person, strength: float
+    picture: Image.Image, layers: dict[str, Image.Image], person: Person, strength: float, visibility: float
 ) -> Image.Image:
-    """Vessels and lesions over the background; `strength` below 1 behind a cloudy lens."""
+    """Vessels and lesions over the background; `strength` below 1 behind a cloudy lens, `visibility` of lesions."""
     for name, factor in (
         ("artery", (0.83, 0.60, 0.66)),
         ("vein", (0.68, 0.42, 0.52)),
         ("red", (0.52, 0.20, 0.28)),
     ):
         if name in layers:
-            r, g, b = (round(255 * (1 - strength * (1 - f))) for f in factor)
+            clear = strength * (visibility if name == "red" else 1.0)
+            r, g, b = (round(255 * (1 - clear * (1 - f))) for f in factor)
             dark = ImageChops.multiply(picture, Image.new("RGB", picture.size, (r, g, b)))
             picture.paste(dark, mask=layers[name])
     for name, cover, factor in (("yellow", 0.90, (1.50, 2.55, 2.6)), ("white", 0.80, (1.40, 2.30, 3.0))):
         if name in layers:
             r, g, b = (int(c) for c in _bright(person, factor))
-            opacity = Image.new("L", picture.size, round(255 * cover * strength))
+            opacity = Image.new("L", picture.size, round(255 * cover * strength * visibility))
             picture.paste((r, g, b), mask=ImageChops.multiply(layers[name], opacity))
     return picture
 

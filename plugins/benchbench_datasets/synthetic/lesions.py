@@ -38,8 +38,11 @@ def draw_lesions(
         at = _exudates(f.exudates, f.exudates_at_macula, disc, rng)
         _dots(masks.yellow, place(at), scale * EXUDATE * rng.lognormal(0.0, 0.45, len(at)), 245)
     if f.drusen:
-        at = rng.normal(0, 0.07, (f.drusen, 2))
-        _dots(masks.yellow, place(at), scale * 0.008 * rng.lognormal(0, 0.4, len(at)), 130)
+        at = rng.normal(0, (0.07, 0.16)[int(rng.integers(2))], (f.drusen, 2))
+        _dots(masks.yellow, place(at), scale * 0.0065 * rng.lognormal(0, 0.4, len(at)), 190)
+    if f.specks:
+        at = _scatter(f.specks, disc, rng, inner=0.08)
+        _dots(masks.red, place(at), scale * 0.009 * rng.lognormal(0, 0.45, len(at)), 190)
     if f.cotton_wool:
         at = _scatter(f.cotton_wool, disc, rng, inner=0.12, outer=0.34)
         for centre in at:

@@ -257,6 +257,9 @@ def write_olives(root: Path, n: int | None, seed: int) -> None:
                 "IR HRF": int(s.hfoci or s.hdots),
                 "Atrophy / thinning of retinal layers": int(s.thinning > 0),
                 "DRT/ME": int(s.irf),
+                "Disruption of EZ": int(s.ped or s.srf),
+                "Disruption of RPE": int(s.ped or s.drusen),
+                "Vitreous debris": int(p % 3 == 0),
             }
             rows.append([f"/{relative}", k + 1, *marks.values(), p + 1, 70, 300, p // 2 + 1])
     header = ["Path (Trial/Arm/Folder/Visit/Eye/Image Name)", "Scan (n/49)", *OLIVES_COLUMNS]
@@ -289,7 +292,9 @@ def write_oct5k(root: Path, n: int | None, seed: int) -> None:
                 name = f"{disease}/{disease} ({p + 1})/{disease}_{p + 1}_{k + 1}.png"
                 rng = generator(seed, "oct5k", disease, p, k)
                 signs = class_signs(kind, generator(seed, "oct5k", disease, p))
-                signs = replace(signs, ped=disease == "AMD" and bool(rng.random() < 0.4))
+                if disease == "AMD":
+                    atrophy = 0.9 if p % 4 == 0 else 0.0
+                    signs = replace(signs, ped=bool(rng.random() < 0.4), thinning=atrophy)
                 _write_slice("oct5k", f"{disease}{p}", k, 3, signs, seed, root / "Images" / name)
                 boxes = [
                     ("Softdrusen", signs.drusen),
@@ -297,6 +302,7 @@ def write_oct5k(root: Path, n: int | None, seed: int) -> None:
                     ("Fluid", signs.irf or signs.srf),
                     ("Hyperfluorescentspots", signs.hdots),
                     ("PRlayerdisruption", signs.ped or signs.irf),
+                    ("Geographicatrophy", signs.thinning > 0),
                 ]
                 present = [b for b, there in boxes if there]
                 rows += [(name, 10, 10, 60, 60, b) for b in (present or [])]

@@ -1,0 +1,95 @@
+"""Your own folder: labels.csv makes a dataset without code."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchbench.datasets import load_dataset
+from benchbench.datasets.local import local_dataset, local_names, with_local_datasets
+from benchbench.errors import DataError
+from benchbench.plugins import registry
+
+from .conftest import rows, write_image
+
+
+def test_a_folder_with_a_labels_csv_is_a_dataset_under_its_own_name(clinic):
+    root = clinic(rows())
+    assert local_names(registry(), root) == ["my_clinic"]
+    info, task = with_local_datasets(registry(), root).task("my_clinic/label")
+    assert (task.kind, task.classes, info.cluster, info.default_split) == (
+        "binary",
+        ("0", "1"),
+        "patient_id",
+        "grouped_stratified",
+    )
+    d = load_dataset(info, root)
+    assert (d.frame.groupby("patient_id")["split"].nunique() == 1).all()
+
+
+def test_words_are_classes_and_the_negative_one_comes_first(clinic):
+    words = [r.replace(",0,", ",healthy,").replace(",1,", ",glaucoma,") for r in rows()]
+    info = local_dataset(clinic(words) / "my_clinic")
+    assert info.tasks[0].classes == ("healthy", "glaucoma")
+
+
+def test_a_card_makes_a_column_ordinal_and_names_its_classes(clinic):
+    root = clinic([f"{k:03d}.png,{k % 3},p{k}" for k in range(30)])
+    (root / "my_clinic" / "dataset.yaml").write_text(
+        "title: My clinic\ntasks:\n  label: {kind: ordinal, classes: [none, mild, severe]}\n"
+    )
+    d = load_dataset(local_dataset(root / "my_clinic"), root)
+    assert d.info.title == "My clinic"
+    assert d.info.tasks[0].kind == "ordinal"
+    assert sum(d.counts("label")["train"].values()) + sum(d.counts("label")["test"].values()) > 20
+
+
+def test_several_columns_are_several_tasks_and_free_text_is_none(clinic):
+    lines = [f"{k:03d}.png,{k % 2},{'ab'[k % 2]},note {k} {'x' * k}" for k in range(45)]
+    info = local_dataset(clinic(lines, "image,referable,grade,remark") / "my_clinic")
+    assert [t.name for t in info.tasks] == ["referable", "grade"]
+
+
+def test_images_are_found_without_suffix_and_beside_the_table(clinic):
+    root = clinic(rows(20))
+    folder = root / "my_clinic"
+    write_image(folder / "extra.JPG", 5)
+    text = (folder / "labels.csv").read_text().replace("000.png", "000") + "extra,1,p99\n"
+    (folder / "labels.csv").write_text(text)
+    assert len(load_dataset(local_dataset(folder), root)) == 21
+
+
+def test_every_fault_of_the_table_is_named_with_its_line(clinic):
+    root = clinic(rows(12), "image,label,patient")
+    folder = root / "my_clinic"
+    text = (folder / "labels.csv").read_text().replace("003.png", "gone.png") + "../../etc/passwd,1,p\n"
+    (folder / "labels.csv").write_text(text)
+    with pytest.raises(DataError) as error:
+        load_dataset(local_dataset(folder), root)
+    assert "labels.csv, line 5: no image file for 'gone.png'" in str(error.value)
+    assert "line 14: no image file for '../../etc/passwd'" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [("picture,label", "lacks the column.s. image"), ("image,patient", "no label column")],
+)
+def test_a_table_without_images_or_labels_is_refused(clinic, header, message):
+    root = clinic([f"{k:03d}.png,{k}" for k in range(60)], header)
+    with pytest.raises(DataError, match=message):
+        local_dataset(root / "my_clinic")
+
+
+def test_a_card_with_an_unknown_key_is_refused(clinic):
+    root = clinic(rows())
+    (root / "my_clinic" / "dataset.yaml").write_text("titel: x\n")
+    with pytest.raises(DataError, match="title"):
+        local_dataset(root / "my_clinic")
+
+
+def test_excel_exports_with_semicolons_and_a_bom_are_read(clinic):
+    root = clinic(rows())
+    path = root / "my_clinic" / "labels.csv"
+    text = path.read_text().replace(",", ";").replace("\n", "\r\n")
+    path.write_bytes(b"\xef\xbb\xbf" + text.encode())
+    assert local_names(registry(), root) == ["my_clinic"]
+    assert len(load_dataset(local_dataset(root / "my_clinic"), root)) == 40

@@ -1,0 +1,248 @@
+"""The audit finds leaks that are there, names them, and is silent where there is none."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from benchbench.api import PretrainingSet
+from benchbench.audit import audit, contamination
+from benchbench.datasets import load_dataset
+from benchbench.datasets.duplicates import close_hashes
+from benchbench.datasets.local import local_dataset
+from benchbench.plugins import registry
+from benchbench.splits import SplitSpec
+
+
+def photograph(seed: int) -> Image.Image:
+    from benchbench_datasets.synthetic.dr_layouts import dr_photograph
+
+    return dr_photograph("idrid", f"p{seed}", "OD", f"i{seed}", seed % 5, 0, 0)
+
+
+@pytest.fixture
+def clinic(tmp_path: Path) -> Path:
+    """D/clinic: 24 photographs, 12 patients, an official split without a leak."""
+    folder = tmp_path / "clinic"
+    (folder / "images").mkdir(parents=True)
+    lines = ["image,patient,label,split"]
+    for k in range(24):
+        photograph(k).save(folder / "images" / f"{k:02d}.png")
+        lines.append(f"{k:02d}.png,p{k // 2},{(k // 2) % 2},{'test' if k >= 16 else 'train'}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+    return tmp_path
+
+
+def findings(root: Path, *names: str, encoders=(), **settings):
+    loaded = [load_dataset(local_dataset(root / n), root) for n in names or ("clinic",)]
+    return audit(loaded, list(encoders), [f"{d.name}/label" for d in loaded], **settings)
+
+
+def codes(found, severity: str) -> list[str]:
+    return [f.code for f in found if f.severity == severity]
+
+
+def test_a_clean_split_has_no_leak(clinic):
+    found = findings(clinic)
+    assert codes(found, "leak") == []
+    assert codes(found, "note") == ["split_provenance"]
+    assert "fingerprint" in next(f for f in found if f.code == "split_provenance").message
+
+
+def test_a_patient_in_two_parts_is_a_leak_with_the_images_named(clinic):
+    path = clinic / "clinic" / "labels.csv"
+    path.write_text(path.read_text().replace("16.png,p8", "16.png,p0"))
+    (leak,) = [f for f in findings(clinic) if f.severity == "leak"]
+    assert leak.code == "shared_patients"
+    assert leak.images == ("16.png",)
+
+
+def test_identical_files_across_the_split_are_a_leak_and_their_conflict_a_warning(clinic):
+    images = clinic / "clinic" / "images"
+    shutil.copyfile(images / "00.png", images / "18.png")
+    found = findings(clinic)
+    (leak,) = [f for f in found if f.severity == "leak"]
+    assert leak.code == "identical_files"
+    assert set(leak.images) == {"00.png", "18.png"}
+    assert "conflicting_labels" in codes(found, "warning")
+
+
+@pytest.mark.parametrize("change", ["smaller", "jpeg", "brighter"])
+def test_a_changed_copy_across_the_split_is_found_as_near_duplicate(clinic, change):
+    images = clinic / "clinic" / "images"
+    with Image.open(images / "00.png") as image:
+        copy = image.convert("RGB")
+    if change == "smaller":
+        copy = copy.resize((300, 200), Image.Resampling.LANCZOS)
+    elif change == "brighter":
+        copy = ImageEnhance.Brightness(copy).enhance(1.25)
+    if change == "jpeg":
+        (images / "19.png").unlink()
+        copy.save(images / "19.jpg", quality=70)
+        path = clinic / "clinic" / "labels.csv"
+        path.write_text(path.read_text().replace("19.png", "19.jpg"))
+    else:
+        copy.save(images / "19.png")
+    (leak,) = [f for f in findings(clinic) if f.severity == "leak"]
+    assert leak.code == "near_duplicates"
+    assert {i.split(".")[0] for i in leak.images} == {"00", "19"}
+
+
+def test_images_shared_by_two_datasets_are_named(clinic):
+    shutil.copytree(clinic / "clinic", clinic / "other")
+    for k in range(2, 24):
+        photograph(100 + k).save(clinic / "other" / "images" / f"{k:02d}.png")
+    found = [f for f in findings(clinic, "clinic", "other") if f.code == "near_duplicates"]
+    assert len(found) == 1
+    assert "clinic and other share 2 images" in found[0].message
+
+
+def test_few_test_images_of_a_class_are_counted(clinic):
+    (warning,) = [f for f in findings(clinic) if f.code == "low_support"]
+    assert "0: 4, 1: 4" in warning.message
+
+
+def test_contamination_has_three_states_and_follows_where_images_came_from():
+    encoder = next(iter(registry().encoders.values()))
+    seen = dataclasses.replace(
+        encoder, pretraining=(PretrainingSet("OCT2017", 109309, "paper"),), declared_clean=("idrid",)
+    )
+    datasets = registry().datasets
+    assert contamination(seen, datasets["oct2017"])[0] == "in pretraining"
+    assert contamination(seen, datasets["octmnist"])[0] == "in pretraining"
+    assert contamination(seen, datasets["oct5k"])[0] == "in pretraining"
+    assert contamination(seen, datasets["idrid"])[0] == "declared clean"
+    assert contamination(seen, datasets["papila"])[0] == "unknown"
+    assert "109,309" in contamination(seen, datasets["oct2017"])[1]
+
+
+def test_the_matrix_has_one_finding_per_encoder_and_dataset(clinic):
+    encoders = list(registry().encoders.values())[:2]
+    found = [f for f in findings(clinic, encoders=encoders) if f.code == "contamination"]
+    assert {(f.dataset, f.encoder) for f in found} == {("clinic", e.name) for e in encoders}
+
+
+def test_close_hashes_agree_with_counting_bits_one_by_one():
+    rng = np.random.default_rng(0)
+    base = rng.integers(0, 2**63, 600, dtype=np.uint64)
+    base[300:] = base[:300] ^ (np.uint64(1) << rng.integers(0, 63, 300, dtype=np.uint64))
+    expected = {
+        (i, j)
+        for i in range(600)
+        for j in range(i + 1, 600)
+        if bin(int(base[i]) ^ int(base[j])).count("1") <= 6
+    }
+    assert set(close_hashes(base, 6)) == expected
+    assert len(expected) >= 300
+
+
+def test_real_idrid_has_six_identical_pairs_and_one_photograph_exposed_twice(shared, tmp_path):
+    import csv
+
+    from benchbench.datasets.verify import verify
+
+    (tmp_path / "idrid").symlink_to(shared / "realdata" / "idrid")
+    result = verify(registry().datasets["idrid"], tmp_path)
+    with (shared / "realdata" / "idrid" / "labels.csv").open() as stream:
+        rows = [r for r in csv.DictReader(stream) if r["dup_group"]]
+    groups: dict[str, set[str]] = {}
+    for row in rows:
+        groups.setdefault(row["dup_group"], set()).add(row["image_id"])
+    assert {frozenset(s) for s in result.identical} == {frozenset(s) for s in groups.values()}
+    assert len(result.identical) == 6
+    assert len(result.conflicting) == 4
+    assert [s for s in result.identical if {i.split("/")[0] for i in s} == {"train", "test"}] == [
+        ("train/IDRiD_118", "test/IDRiD_064")
+    ]
+    assert [(p.first[1], p.second[1]) for p in result.near] == [("train/IDRiD_013", "train/IDRiD_397")]
+    assert result.ok
+
+
+def test_the_six_pairs_of_real_idrid_are_found_without_equal_bytes(shared, tmp_path):
+    from benchbench.datasets.duplicates import find_pairs
+    from benchbench.store import Store
+
+    source = load_dataset(registry().datasets["idrid"], shared / "realdata")
+    repeated = source.frame.duplicated("sha256", keep=False)
+    rows = source.frame[repeated | (source.frame.index % 5 == 0)]
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    lines = ["image,label"]
+    for k, (path, image_id) in enumerate(zip(rows["path"], rows["image_id"], strict=True)):
+        name = str(image_id).replace("/", "_") + ".jpg"
+        with Image.open(path) as image:
+            image.resize((400 + k % 7, 266 + k % 5)).save(folder / name, quality=70 + k % 20)
+        lines.append(f"{name},{k % 2}")
+    (folder / "labels.csv").write_text("\n".join(lines))
+    copies = load_dataset(local_dataset(folder), tmp_path)
+    pairs = find_pairs([copies], Store())
+    assert not any(p.identical for p in pairs)
+    found = {frozenset((p.first[1], p.second[1])) for p in pairs}
+    wanted = set()
+    for _, same in source.frame[repeated].groupby("sha256"):
+        wanted.add(frozenset(str(i).replace("/", "_") + ".jpg" for i in same["image_id"]))
+    assert found == wanted
+
+
+def test_real_oct2017_has_patients_and_files_on_both_sides_of_its_split(shared, tmp_path):
+    import csv
+
+    from benchbench.datasets.verify import verify
+
+    (tmp_path / "oct2017").symlink_to(shared / "realdata" / "oct_kermany_mini")
+    result = verify(registry().datasets["oct2017"], tmp_path)
+    with (shared / "realdata" / "oct_kermany_mini" / "labels.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    patients: dict[str, set[str]] = {}
+    for row in rows:
+        patients.setdefault(row["patient_id"], set()).add(row["split_in_source"])
+    crossing = {p for p, s in patients.items() if len(s) == 2}
+    assert len(crossing) == 6
+    leak = next(f for f in result.findings if f.code == "shared_patients")
+    assert "6 patients" in leak.message
+    assert {i.split("-")[1] for i in leak.images} == crossing
+    groups = {r["dup_group"] for r in rows if r["dup_group"]}
+    assert len(result.identical) == len(groups) == 20
+    assert any(f.code == "identical_files" and f.severity == "leak" for f in result.findings)
+    split = load_dataset(registry().datasets["oct2017"], tmp_path, split=SplitSpec("grouped_stratified"))
+    again = audit([split], [], ["oct2017/disease"])
+    assert not [f for f in again if f.severity == "leak"]
+
+
+def test_a_random_split_of_real_oct_flatters_and_the_grouped_one_does_not(shared, tmp_path):
+    """CNV against normal on 16 x 16 thumbnails: about 0.92 with random images, 0.83 with whole patients."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    (tmp_path / "oct2017").symlink_to(shared / "realdata" / "oct_kermany_mini")
+    d = load_dataset(registry().datasets["oct2017"], tmp_path)
+    part = d.part("cnv_vs_normal", "all")
+    thumbnails = []
+    for row in part.rows:
+        with Image.open(d.paths[row]) as image:
+            thumbnails.append(
+                np.asarray(image.convert("L").resize((16, 16), Image.Resampling.BOX)).ravel() / 255.0
+            )
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
+
+    def auroc(folds, groups) -> float:
+        scores = cross_val_predict(
+            model, np.array(thumbnails), part.labels, groups=groups, cv=folds, method="predict_proba"
+        )
+        return float(roc_auc_score(part.labels, scores[:, 1]))
+
+    naive = np.mean([auroc(StratifiedKFold(5, shuffle=True, random_state=s), None) for s in range(5)])
+    grouped = np.mean(
+        [auroc(StratifiedGroupKFold(5, shuffle=True, random_state=s), part.groups) for s in range(5)]
+    )
+    assert naive == pytest.approx(0.92, abs=0.015)
+    assert grouped == pytest.approx(0.83, abs=0.03)
+    assert naive - grouped > 0.06
