@@ -6,11 +6,13 @@ as IDRiD's have.
 
 from __future__ import annotations
 
+import functools
 import io
 
 import numpy as np
 
 
+@functools.cache
 def photograph_jpeg(width: int, height: int, seed: int = 0) -> bytes:
     """JPEG bytes (4:2:0, quality 85) of a synthetic photograph."""
     from PIL import Image, ImageDraw, ImageFilter

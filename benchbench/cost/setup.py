@@ -19,6 +19,8 @@ from .timing import FULL, QUICK, Effort, LoadMeter, noise_note, time_steps
 
 SCHEMA = 1
 """Raise it when the same settings would be measured in another way."""
+MATRIX = {"cpu": 2048, "cuda": 8192}
+"""Side of the matrices whose product is the yardstick."""
 log = logging.getLogger("benchbench")
 
 
@@ -91,11 +93,12 @@ def machine_rows(setup: Setup) -> list[CostRow]:
 
     rows = []
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
-    size = 8192 if setup.device.startswith("cuda") else 2048
+    size = MATRIX["cuda" if setup.device.startswith("cuda") else "cpu"]
     for precision, kind in kinds.items():
         a = torch.randn(size, size, device=setup.device).to(kind)
         load = LoadMeter()
-        short = dataclasses.replace(setup.effort, seconds=1.0, longest=3.0, warm_up=2.0)
+        effort = setup.effort
+        short = dataclasses.replace(effort, seconds=effort.seconds / 5, longest=effort.longest / 5)
         timing = time_steps(lambda a=a: torch.mm(a, a), short, synchronise=setup.synchronise)  # type: ignore[misc]
         rate = Measured(
             2 * size**3 / min(timing.steps),

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchbench import inference
+from benchbench.api import EncoderInfo, Preprocess
+from benchbench.cost import CostConfig, CostRow, cost_table, measure_encoders, photograph
+from benchbench.cost import setup as setup_room
+from benchbench.cost.timing import Effort
+from benchbench.images import pipeline
+from benchbench.store import Store
+
+CONFIG = CostConfig(measure="quick", batches=(1, 4), photograph=(160, 120))
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Milliseconds instead of seconds."""
+    short = Effort(seconds=0.01, steps=10, longest=1.0, warm_up=0.01)
+    monkeypatch.setattr(setup_room, "QUICK", short)
+    monkeypatch.setattr(setup_room, "MATRIX", {"cpu": 64})
+    monkeypatch.setattr("benchbench.cost.bench.PROBE_ROWS", (60, 20))
+    real = photograph.photograph_jpeg
+    monkeypatch.setattr(photograph, "photograph_jpeg", lambda width, height, seed: real(160, 120, seed))
+    monkeypatch.setitem(__import__("sys").modules, "codecarbon", None)
+
+
+class Net(torch.nn.Module):
+    def __init__(self, width: int = 6) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, width, 4, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.conv(x).mean((2, 3))
+
+
+def card(name: str, width: int = 6, load: Callable[[Path | None, str], object] | None = None) -> EncoderInfo:
+    def default(weights: Path | None, device: str) -> torch.nn.Module:
+        return Net(width).eval().to(device)
+
+    return EncoderInfo(name, name, "net", width, Preprocess("p", 16), "mean", load or default, None, "", "")
+
+
+def by_quantity(rows: tuple[CostRow, ...], encoder: str) -> dict[str, CostRow]:
+    return {r.quantity: r for r in rows if r.encoder == encoder}
+
+
+def test_every_quantity_is_there_and_says_how_it_was_had() -> None:
+    rows = measure_encoders([card("a")], CONFIG, threads=1)
+    found = by_quantity(rows, "a")
+    assert found["parameters"].value == 6 * 48 + 6
+    assert found["flops"].value == 2 * 16 * 48 * 6
+    assert found["encoder_bytes"].value == 4 * (6 * 48 + 6)
+    assert found["embedding_bytes_fp16"].value == 12e6
+    for quantity in (
+        "throughput_best",
+        "latency_p50",
+        "latency_p90",
+        "end_to_end",
+        "end_to_end_single",
+        "prepare",
+        "probe",
+    ):
+        row = found[quantity]
+        assert row.provenance == "measured"
+        assert row.value > 0
+        assert row.device == "cpu"
+        assert row.repeats >= 3
+        assert row.threads == 1
+        assert "torch" in row.versions
+    for quantity in ("latency_p99", "memory_device", "energy", "pretraining_gpu_days"):
+        assert found[quantity].provenance == "unmeasured"
+        assert found[quantity].reason
+    assert {r.batch for r in rows if r.quantity == "throughput"} == {1, 4}
+    assert {r.precision for r in rows if r.quantity == "matrix_rate"} == {"fp32", "bf16"}
+    assert cost_table(rows, ["a"]).group("measured")
+
+
+def test_encoders_that_differ_in_their_weights_only_are_measured_once(tmp_path: Path) -> None:
+    loads: list[str] = []
+
+    def load(weights: Path | None, device: str) -> torch.nn.Module:
+        loads.append(device)
+        return Net().eval().to(device)
+
+    store = Store(tmp_path)
+    rows = measure_encoders([card("a", load=load), card("b", load=load)], CONFIG, store=store, threads=1)
+    assert loads.count("cpu") == 1
+    a, b = by_quantity(rows, "a"), by_quantity(rows, "b")
+    assert a["throughput_best"].value == b["throughput_best"].value
+    again = measure_encoders([card("a", load=load)], CONFIG, store=store, threads=1)
+    assert loads.count("cpu") == 1
+    assert by_quantity(again, "a")["end_to_end"] == a["end_to_end"]
+    measure_encoders([card("a", load=load)], CONFIG, store=store, threads=1, fresh=True)
+    assert loads.count("cpu") == 2
+
+
+def test_other_constants_do_not_measure_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = measure_encoders([card("a")], CONFIG, store=store, threads=1)
+    dearer = CONFIG.model_copy(update={"price_per_gpu_hour": 99.0})
+    second = measure_encoders([card("a")], dearer, store=store, threads=1)
+    assert by_quantity(first, "a")["throughput_best"] == by_quantity(second, "a")["throughput_best"]
+
+
+def test_an_encoder_that_fails_is_a_row_with_the_reason_and_the_others_go_on() -> None:
+    def broken(weights: Path | None, device: str) -> object:
+        raise RuntimeError("no such layer")
+
+    rows = measure_encoders([card("bad", load=broken), card("good")], CONFIG, threads=1)
+    (row,) = [r for r in rows if r.encoder == "bad"]
+    assert row.provenance == "unmeasured"
+    assert "no such layer" in row.reason
+    assert "throughput_best" in by_quantity(rows, "good")
+
+
+def test_a_batch_that_would_take_too_long_is_left_out_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Slow(Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.device.type != "meta":
+                time.sleep(0.02 * len(x))
+            return super().forward(x)
+
+    config = CONFIG.model_copy(update={"batches": (1, 1000)})
+    rows = measure_encoders([card("a", load=lambda w, d: Slow().eval().to(d))], config, threads=1)
+    (long,) = [r for r in rows if r.quantity == "throughput" and r.batch == 1000]
+    assert long.provenance == "unmeasured"
+    assert "above the limit" in long.reason
+
+
+def rates(monkeypatch: pytest.MonkeyPatch, stage: str) -> dict[str, float]:
+    """Speeds with a sleep of 10 ms per image planted in one stage."""
+
+    def slow(function: Callable[..., object], images: Callable[..., int]) -> Callable[..., object]:
+        return lambda *a, **k: (time.sleep(0.01 * images(*a)), function(*a, **k))[1]
+
+    if stage == "prepare":
+        monkeypatch.setattr(pipeline, "prepare_many", slow(pipeline.prepare_many, lambda *a: 1))
+    if stage == "model":
+        monkeypatch.setattr(
+            inference,
+            "module_forward",
+            slow(inference.module_forward, lambda module, x: 0 if x.device.type == "meta" else len(x)),
+        )
+    rows = by_quantity(measure_encoders([card("a")], CONFIG, threads=1), "a")
+    return {q: rows[q].value for q in ("throughput_best", "prepare", "end_to_end")}
+
+
+def test_a_sleep_in_decoding_shows_in_decoding_and_not_in_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = rates(monkeypatch, "prepare")
+    assert found["prepare"] < 1 / 0.01
+    assert found["end_to_end"] < 1 / 0.01
+    assert found["throughput_best"] > 2 / 0.01
+
+
+def test_a_sleep_in_the_model_shows_in_the_model_and_not_in_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = rates(monkeypatch, "model")
+    assert found["throughput_best"] < 1 / 0.01
+    assert found["end_to_end"] < 1 / 0.01
+    assert found["prepare"] > 2 / 0.01
+
+
+def test_bench_speed_prints_the_table_and_writes_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from click.testing import CliRunner
+
+    from benchbench.cli.speed import speed
+    from benchbench.cost import read_cost
+
+    class Cards:
+        def encoder(self, name: str) -> EncoderInfo:
+            return card(name, width=6 if name == "a" else 12)
+
+    monkeypatch.setattr("benchbench.plugins.registry", lambda: Cards())
+    monkeypatch.setenv("COLUMNS", "200")
+    path = tmp_path / "cost.csv"
+    done = CliRunner().invoke(speed, ["a", "b", "--batches", "1,2", "--device", "cpu", "--csv", str(path)])
+    assert done.exit_code == 0, done.output
+    for text in ("Parameters", "2.0x less", "Model alone", "random weights", "a versus best"):
+        assert text in done.output
+    assert {r.encoder for r in read_cost(path)} == {"", "a", "b"}
+    wrong = CliRunner().invoke(speed, ["a", "--batches", "0"])
+    assert wrong.exit_code == 2

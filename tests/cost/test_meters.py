@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchbench.cost.energy import measure_energy
+from benchbench.cost.memory import measure_peak
+from benchbench.cost.photograph import photograph_jpeg
+
+
+@pytest.fixture
+def no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """codecarbon as if it were not installed."""
+    monkeypatch.setitem(sys.modules, "codecarbon", None)
+
+
+def rapl(folder: Path, zones: dict[str, int], wrap: int = 1_000_000_000) -> None:
+    for name, energy in zones.items():
+        (folder / name).mkdir(exist_ok=True)
+        (folder / name / "energy_uj").write_text(str(energy))
+        (folder / name / "max_energy_range_uj").write_text(str(wrap))
+
+
+def test_rapl_adds_the_processor_packages_and_not_the_zones_inside_them(tmp_path: Path) -> None:
+    rapl(tmp_path, {"intel-rapl:0": 10_000_000, "intel-rapl:1": 0, "intel-rapl:0:0": 5})
+
+    def work() -> None:
+        rapl(tmp_path, {"intel-rapl:0": 13_000_000, "intel-rapl:1": 1_500_000, "intel-rapl:0:0": 9_000_000})
+
+    (energy,) = measure_energy(work, "cpu", tmp_path)
+    assert energy.joules == pytest.approx(4.5)
+    assert energy.measured
+
+
+def test_a_counter_that_wraps_around_is_followed(tmp_path: Path) -> None:
+    rapl(tmp_path, {"intel-rapl:0": 9_000_000}, wrap=10_000_000)
+    (energy,) = measure_energy(
+        lambda: rapl(tmp_path, {"intel-rapl:0": 1_000_000}, 10_000_000), "cpu", tmp_path
+    )
+    assert energy.joules == pytest.approx(2.0)
+
+
+def test_a_counter_that_stands_still_is_no_measurement_of_zero(tmp_path: Path) -> None:
+    rapl(tmp_path, {"intel-rapl:0": 7})
+    (energy,) = measure_energy(lambda: None, "cpu", tmp_path)
+    assert energy.joules is None
+    assert "did not move" in energy.reason
+
+
+def test_a_counter_that_vanishes_during_the_work_fails_nothing(tmp_path: Path) -> None:
+    rapl(tmp_path, {"intel-rapl:0": 7})
+    (energy,) = measure_energy(lambda: (tmp_path / "intel-rapl:0" / "energy_uj").unlink(), "cpu", tmp_path)
+    assert energy.joules is None
+    assert "RAPL" in energy.reason
+
+
+@pytest.mark.usefixtures("no_estimate")
+def test_without_any_meter_every_reason_is_given_and_the_work_is_done_once(tmp_path: Path) -> None:
+    done: list[int] = []
+    found = measure_energy(lambda: done.append(1), "cpu", tmp_path)
+    assert done == [1]
+    assert [e.joules for e in found] == [None, None]
+    assert all(e.reason for e in found)
+
+
+def test_an_estimate_is_named_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Tracker:
+        final_emissions_data = types.SimpleNamespace(energy_consumed=0.002)
+
+        def __init__(self, **options: object) -> None:
+            assert options["save_to_file"] is False
+
+        def start(self) -> None: ...
+
+        def stop(self) -> None: ...
+
+    monkeypatch.setitem(sys.modules, "codecarbon", types.SimpleNamespace(OfflineEmissionsTracker=Tracker))
+    estimate = measure_energy(lambda: None, "cpu", tmp_path)[-1]
+    assert estimate.joules == pytest.approx(7200)
+    assert not estimate.measured
+    assert "estimate" in estimate.meter
+
+
+def test_errors_of_the_work_itself_pass_through(tmp_path: Path) -> None:
+    rapl(tmp_path, {"intel-rapl:0": 7})
+    with pytest.raises(ZeroDivisionError):
+        measure_energy(lambda: 1 / 0, "cpu", tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")
+def test_peak_memory_sees_what_the_work_took_and_gave_back() -> None:
+    size = 300_000_000
+    before = measure_peak(lambda: None, "cpu")
+    if before.host is None:
+        pytest.skip(before.host_reason)
+    during = measure_peak(lambda: np.ones(size, np.uint8).sum(), "cpu")
+    after = measure_peak(lambda: None, "cpu")
+    assert during.host is not None
+    assert after.host is not None
+    assert during.host - before.host > 0.8 * size
+    assert during.host - after.host > 0.8 * size
+    assert during.device is None
+    assert during.device_reason
+
+
+def test_a_system_that_does_not_tell_its_peak_memory_is_said_so(tmp_path: Path) -> None:
+    peak = measure_peak(lambda: None, "cpu", tmp_path / "no proc here")
+    assert peak.host is None
+    assert peak.host_reason
+
+
+def test_the_synthetic_photograph_is_as_hard_to_decode_as_a_real_one() -> None:
+    data = photograph_jpeg(4288, 2848)
+    assert 250_000 < len(data) < 600_000  # IDRiD's photographs of this size have 362 kB on average
+    assert photograph_jpeg(640, 427, 1) == photograph_jpeg(640, 427, 1) != photograph_jpeg(640, 427, 2)
