@@ -10,7 +10,7 @@ from typing import Any
 
 from ..analysis import Analysis, Comparison, Panel, WinCount
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\n")
 
 
 def csv_text(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
@@ -31,7 +31,7 @@ def _cell(value: Any) -> str:
         return repr(value)
     if isinstance(value, int):
         return str(value)
-    text = str(value)
+    text = str(value).replace("\r\n", "\n").replace("\r", "\n")  # a bare \r ends a line for some readers
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
