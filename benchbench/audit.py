@@ -54,6 +54,8 @@ def audit(
 
 def contamination(encoder: EncoderInfo, dataset: DatasetInfo) -> tuple[Contamination, str]:
     """Whether the encoder saw the dataset in pre-training, by its own card, and where that is stated."""
+    if encoder.weights is None and not encoder.pretraining:
+        return "declared clean", "its weights are random"
     names = {_plain(n) for n in (dataset.name, *dataset.aliases)}
     sources = {_plain(n) for n in dataset.derived_from}
     for seen in encoder.pretraining:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageEnhance
+from PIL import Image, ImageEnhance, ImageFilter
 
 from benchbench.api import PretrainingSet
 from benchbench.audit import audit, contamination
@@ -118,6 +118,8 @@ def test_contamination_has_three_states_and_follows_where_images_came_from():
     assert contamination(seen, datasets["oct5k"])[0] == "in pretraining"
     assert contamination(seen, datasets["idrid"])[0] == "declared clean"
     assert contamination(seen, datasets["papila"])[0] == "unknown"
+    untrained = dataclasses.replace(encoder, weights=None, pretraining=())
+    assert contamination(untrained, datasets["papila"])[0] == "declared clean"
     assert "109,309" in contamination(seen, datasets["oct2017"])[1]
 
 
@@ -215,7 +217,7 @@ def test_real_oct2017_has_patients_and_files_on_both_sides_of_its_split(shared, 
 
 
 def test_a_random_split_of_real_oct_flatters_and_the_grouped_one_does_not(shared, tmp_path):
-    """CNV against normal on 16 x 16 thumbnails: about 0.92 with random images, 0.83 with whole patients."""
+    """CNV against normal from thumbnails and fine grain: 0.957 with random images, 0.878 with whole patients."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_predict
@@ -225,24 +227,31 @@ def test_a_random_split_of_real_oct_flatters_and_the_grouped_one_does_not(shared
     (tmp_path / "oct2017").symlink_to(shared / "realdata" / "oct_kermany_mini")
     d = load_dataset(registry().datasets["oct2017"], tmp_path)
     part = d.part("cnv_vs_normal", "all")
-    thumbnails = []
-    for row in part.rows:
-        with Image.open(d.paths[row]) as image:
-            thumbnails.append(
-                np.asarray(image.convert("L").resize((16, 16), Image.Resampling.BOX)).ravel() / 255.0
-            )
+    features = np.array([_thumbnail_and_grain(d.paths[row]) for row in part.rows])
     model = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=2000))
 
     def auroc(folds, groups) -> float:
         scores = cross_val_predict(
-            model, np.array(thumbnails), part.labels, groups=groups, cv=folds, method="predict_proba"
+            model, features, part.labels, groups=groups, cv=folds, method="predict_proba"
         )
         return float(roc_auc_score(part.labels, scores[:, 1]))
 
-    naive = np.mean([auroc(StratifiedKFold(5, shuffle=True, random_state=s), None) for s in range(5)])
+    naive = np.mean([auroc(StratifiedKFold(5, shuffle=True, random_state=s), None) for s in range(3)])
     grouped = np.mean(
-        [auroc(StratifiedGroupKFold(5, shuffle=True, random_state=s), part.groups) for s in range(5)]
+        [auroc(StratifiedGroupKFold(5, shuffle=True, random_state=s), part.groups) for s in range(3)]
     )
-    assert naive == pytest.approx(0.92, abs=0.015)
-    assert grouped == pytest.approx(0.83, abs=0.03)
-    assert naive - grouped > 0.06
+    assert naive == pytest.approx(0.957, abs=0.02)
+    assert grouped == pytest.approx(0.878, abs=0.03)
+    assert naive - grouped > 0.05
+
+
+def _thumbnail_and_grain(path: Path) -> np.ndarray:
+    """A 16 x 16 grey thumbnail and a histogram of what a blur takes away."""
+    with Image.open(path) as image:
+        grey = image.convert("L")
+    thumbnail = np.asarray(grey.resize((16, 16), Image.Resampling.BOX), dtype=float).ravel() / 255
+    small = grey.resize((128, 128))
+    grain = np.asarray(small, dtype=float) - np.asarray(
+        small.filter(ImageFilter.GaussianBlur(2)), dtype=float
+    )
+    return np.concatenate([thumbnail, np.histogram(grain, bins=32, range=(-50, 50))[0] / grain.size])

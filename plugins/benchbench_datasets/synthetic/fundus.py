@@ -154,11 +154,11 @@ def _optic_disc(base: np.ndarray, g: _Geometry, person: Person, f: Findings) -> 
         # A crescent on the temporal side: a larger disc shifted towards the fovea, minus the disc itself.
         larger = _soft(1 + f.atrophy - np.sqrt(((dx + 0.8 * f.atrophy) / 0.95) ** 2 + dy**2), 7)
         _mix(part, np.clip(larger - inside, 0, 1) * 0.55, _bright(person, (1.25, 1.9, 2.3)))
-    _mix(part, inside * 0.92, _bright(person, (1.42, 2.05, 2.4)))
+    _mix(part, inside * 0.92, _bright(person, (1.30, 1.75, 1.9)))
     cup = f.cup_to_disc
     cup_y = dy - 0.35 * f.rim_notch * (1 - cup)
     edge = 1 - np.sqrt((dx / (0.90 * cup)) ** 2 + (cup_y / (cup + 0.30 * abs(f.rim_notch) * (1 - cup))) ** 2)
-    _mix(part, _soft(edge * cup, 10) * inside * 0.85, _bright(person, (1.55, 2.75, 3.9)))
+    _mix(part, _soft(edge * cup, 10) * inside * 0.85, _bright(person, (1.55, 2.55, 3.3)))
 
 
 def _bright(person: Person, factor: tuple[float, float, float]) -> np.ndarray:
