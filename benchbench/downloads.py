@@ -96,7 +96,7 @@ def _from_address(
     part = target.with_name(target.name + ".part")
     done = part.stat().st_size if part.exists() else 0
     try:
-        headers = {"Range": f"bytes={done}-"} if done else {}
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
         with httpx.stream("GET", source.url, headers=headers, follow_redirects=True, timeout=60) as reply:
             if reply.status_code == 416:  # nothing is left to send: the part is complete
                 reply.read()
@@ -107,7 +107,7 @@ def _from_address(
                 length = reply.headers.get("content-length")
                 total = done + int(length) if length else source.size_bytes
                 with part.open("ab" if resumed else "wb") as stream:
-                    for chunk in reply.iter_bytes(1 << 20):
+                    for chunk in reply.iter_bytes():
                         stream.write(chunk)
                         done += len(chunk)
                         progress(done, total)

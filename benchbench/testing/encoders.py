@@ -131,7 +131,8 @@ def _deterministic(info: EncoderInfo, module: Any, path: Path | None) -> Iterato
 def _difference(a: np.ndarray, b: np.ndarray) -> float:
     import numpy as np
 
-    return float(np.abs(a - b).max() / max(1e-12, float(np.abs(b).max())))
+    with np.errstate(invalid="ignore"):  # values that are not finite have a finding of their own
+        return float(np.abs(a - b).max() / max(1e-12, float(np.abs(b).max())))
 
 
 def _batches(info: EncoderInfo, module: Any) -> Iterator[str]:
