@@ -57,23 +57,33 @@ class ShardedRows:
     @cached_property
     def shards(self) -> tuple[np.ndarray, ...]:
         """The memory-mapped shards in order."""
-        count = -(-self.shape[0] // self.shard_rows)
-        return tuple(np.load(self.artefact.folder / shard_name(i), mmap_mode="r") for i in range(count))
+        return tuple(self._shard(i) for i in range(-(-self.shape[0] // self.shard_rows)))
+
+    @cached_property
+    def _opened(self) -> dict[int, np.ndarray]:
+        return {}
+
+    def _shard(self, index: int) -> np.ndarray:
+        """One shard, mapped when it is first needed: opening a million rows stays instant."""
+        if index not in self._opened:
+            self._opened[index] = np.load(self.artefact.folder / shard_name(index), mmap_mode="r")
+        return self._opened[index]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Rows by slice, integer positions or boolean mask, as an array in memory (a view where it can be)."""
-        if not self.shards:
+        """Rows by slice, integer position(s) or boolean mask, as an array in memory (a view where it can be)."""
+        if not len(self):
             return np.empty(self.shape, self.dtype)[rows]
-        if len(self.shards) == 1:
-            return np.asarray(self.shards[0][rows])
+        if len(self) <= self.shard_rows:
+            return np.asarray(self._shard(0)[rows])
+        if isinstance(rows, int | np.integer):
+            position = range(len(self))[int(rows)]  # negative positions, and errors, as for any sequence
+            return np.asarray(self._shard(position // self.shard_rows)[position % self.shard_rows])
         index = np.arange(len(self))[rows]
-        if index.ndim == 0:
-            return np.asarray(self.shards[int(index) // self.shard_rows][int(index) % self.shard_rows])
         out = np.empty((len(index), *self.shape[1:]), self.dtype)
         shard, offset = np.divmod(index, self.shard_rows)
         for i in np.unique(shard):
             chosen = shard == i
-            out[chosen] = self.shards[i][offset[chosen]]
+            out[chosen] = self._shard(int(i))[offset[chosen]]
         return out
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

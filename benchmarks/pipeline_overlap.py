@@ -58,7 +58,9 @@ def overlap(name: str, paths: list[Path], args: argparse.Namespace) -> None:
         share = f", {value / min(decode, model):.0%} of the slower stage" if stage.startswith("both") else ""
         print(f"{name:24s} {stage:28s} {value:8.2f} images/s (best {best:.2f}){share}")
     serial = 1 / (1 / decode + 1 / model)
-    print(f"{name:24s} if both share the processor  {serial:8.2f} images/s, {serial / min(decode, model):.0%}")
+    print(
+        f"{name:24s} if both share the processor  {serial:8.2f} images/s, {serial / min(decode, model):.0%}"
+    )
 
 
 def shared_pass(names: list[str], paths: list[Path], args: argparse.Namespace) -> None:
@@ -77,7 +79,9 @@ def shared_pass(names: list[str], paths: list[Path], args: argparse.Namespace) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("encoders", nargs="*", default=["timm/vit_small_patch14_reg4_dinov2", "resnet50"])
     parser.add_argument("--backend", default="torch")
     parser.add_argument("--device", default="cpu")

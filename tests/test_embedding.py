@@ -382,6 +382,9 @@ def test_rows_come_from_the_right_shard_however_they_are_asked_for(store: Store)
     assert np.array_equal(opened[index], data[index])
     assert np.array_equal(opened[5:47:3], data[5:47:3])
     assert np.array_equal(opened[999], data[999])
+    assert np.array_equal(opened[-1], data[-1])
+    with pytest.raises(IndexError):
+        opened[1000]
     assert np.array_equal(opened[np.arange(rows) % 7 == 0], data[::7])
     assert np.array_equal(np.asarray(opened), data)
 
