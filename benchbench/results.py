@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -263,7 +263,12 @@ def _cell(value: Any) -> str:
 def read_rows(path: Path) -> tuple[Row, ...]:
     """Read rows.csv; raises `BenchError` naming the line and column that does not fit."""
     kinds = {f.name: f.type for f in dataclasses.fields(Row)}
-    parse = {"int": int, "float": float, "bool": lambda s: s == "true", "str": str}
+    parse: dict[str, Callable[[str], Any]] = {
+        "int": int,
+        "float": float,
+        "bool": lambda s: s == "true",
+        "str": str,
+    }
     rows = []
     with path.open(newline="", encoding="utf-8") as stream:
         reader = csv.DictReader(stream)
@@ -276,7 +281,7 @@ def read_rows(path: Path) -> tuple[Row, ...]:
             )
         for record in reader:
             try:
-                rows.append(Row(**{k: parse[str(kinds[k])](record[k]) for k in kinds}))  # type: ignore[arg-type]
+                rows.append(Row(**{k: parse[str(kinds[k])](record[k]) for k in kinds}))
             except (ValueError, TypeError) as error:
                 raise BenchError(
                     f"rows.csv has a value that does not fit: {error}.", where=f"{path}:{reader.line_num}"

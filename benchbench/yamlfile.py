@@ -80,16 +80,17 @@ def parse_yaml(text: str, path: Path) -> YamlFile:
 def _refuse_what_is_not_plain(text: str, path: Path) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
             raise SuiteError(
                 "YAML aliases (*name) are not read here.",
-                where=f"{path}:{event.start_mark.line + 1}",
+                where=f"{path}:{line}",
                 fix="write the value out",
             )
-        if getattr(event, "tag", None):
+        if tag := getattr(event, "tag", None):
             raise SuiteError(
-                f"YAML tags such as {event.tag} are not read here.",
-                where=f"{path}:{event.start_mark.line + 1}",
+                f"YAML tags such as {tag} are not read here.",
+                where=f"{path}:{line}",
                 fix="write plain values",
             )
         if isinstance(event, yaml.CollectionStartEvent):
@@ -97,7 +98,7 @@ def _refuse_what_is_not_plain(text: str, path: Path) -> None:
             if depth > MAX_DEPTH:
                 raise SuiteError(
                     f"The file is nested more than {MAX_DEPTH} levels deep.",
-                    where=f"{path}:{event.start_mark.line + 1}",
+                    where=f"{path}:{line}",
                 )
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1

@@ -70,9 +70,10 @@ class Predictions:
         self._columns = {name: frame[name].to_numpy() for name in ("image_id", "group", "y_true", "scores")}
         self._where: dict[tuple[str, str, str], NDArray[np.intp]] = {}
         if len(frame):
-            found = frame.groupby(["cell_id", "task", "split"], sort=False, observed=True).indices
-            for key, at in found.items():
-                cell_id, task, split = key  # type: ignore[misc]
+            found: dict[Any, Any] = dict(
+                frame.groupby(["cell_id", "task", "split"], sort=False, observed=True).indices
+            )
+            for (cell_id, task, split), at in found.items():
                 self._where[str(cell_id), str(task), str(split)] = np.asarray(at)
 
     def find(self, cell_id: str, task: str, split: str) -> Scored | None:

@@ -59,14 +59,16 @@ def _matrix(
     sources = tuple(dict.fromkeys(p.source_task for p in block))
     targets = tuple(dict.fromkeys([*sources, *(p.task for p in block)]))
     names = tuple(t for t in targets if t in {p.task for p in block} or t in sources)
-    grids = [np.full((len(sources), len(names)), np.nan) for _ in range(3)]
+    values, lows, highs = (np.full((len(sources), len(names)), np.nan) for _ in range(3))
     drops = []
     for panel in [*block, *(h for h in homes.values() if h is not None)]:
         found = panel.estimate(encoder)
         if found is None or panel.source_task not in sources or panel.task not in names:
             continue
         at = sources.index(panel.source_task), names.index(panel.task)
-        for grid, value in zip(grids, (found.value, found.ci_low, found.ci_high), strict=True):
+        for grid, value in zip(
+            (values, lows, highs), (found.value, found.ci_low, found.ci_high), strict=True
+        ):
             grid[at] = np.nan if value is None else value
         home = homes.get(panel.task)
         if not panel.in_domain and home is not None:
@@ -78,7 +80,9 @@ def _matrix(
         block[0].metric,
         tuple(titles[s] for s in sources),
         tuple(titles[t] for t in names),
-        *grids,
+        values,
+        lows,
+        highs,
         tuple(drops),
     )
 

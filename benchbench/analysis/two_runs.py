@@ -98,8 +98,10 @@ def _change(key: Key, encoder: str, here: Cases | None, there: Cases | None) -> 
 
 def identity_differences(before: Row, after: Row) -> str:
     """Fields of a cell's identity that differ, as ``weights_sha256: a -> b``."""
-    fields = ("weights_sha256", "preprocess", "pooling", "precision", "config", "metric", "n_train")
-    fields += ("split_fingerprint", "label_fingerprint")
+    fields = [
+        *("weights_sha256", "preprocess", "pooling", "precision", "config", "metric", "n_train"),
+        *("split_fingerprint", "label_fingerprint"),
+    ]
     found = []
     for name in fields:
         old, new = str(getattr(before, name)), str(getattr(after, name))

@@ -134,11 +134,11 @@ def _calibration(labels: FloatArray, scores: FloatArray, kind: str) -> Reliabili
         brier = float(np.mean(((scores - one_hot) ** 2).sum(axis=1)))
     bins = reliability_curve(observed, predicted, BINS)
     error = calibration_error(observed, predicted)
-    columns = [
+    means, shares, lows, highs, counts = (
         np.array([float(getattr(b, name)) for b in bins])
         for name in ("mean_probability", "observed", "ci_low", "ci_high", "n")
-    ]
-    return Reliability(*columns, brier, error.value, error.bins)  # type: ignore[arg-type]
+    )
+    return Reliability(means, shares, lows, highs, counts, brier, error.value, error.bins)
 
 
 def confusion(labels: FloatArray, predicted: NDArray[np.intp], k: int) -> NDArray[np.int64]:

@@ -93,7 +93,7 @@ def _radius(mask: np.ndarray, row: float, column: float) -> float:
     if not len(rows):
         return 0.0
     distances = np.hypot(rows - row, columns - column)
-    counts = np.bincount(np.ceil(distances).astype(int))
+    counts = np.bincount(np.ceil(distances).astype(int)).astype(float)
     # A band instead of single pixels: an edge that is one step off centre spreads over neighbouring distances.
     counts = np.convolve(counts, np.ones(3), mode="same")
     return float(np.flatnonzero(counts > 0.995 * counts.max()).max())

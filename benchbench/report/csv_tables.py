@@ -85,7 +85,7 @@ def _scores(analysis: Analysis) -> str:
 
 
 def _comparisons(analysis: Analysis) -> str:
-    names = (
+    names: tuple[str, ...] = (
         "first",
         "second",
         "value_first",

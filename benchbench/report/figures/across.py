@@ -49,14 +49,20 @@ def overview(
         style = look(positions[encoder])
         shift = 0.0 if len(shown) == 1 else 0.32 - 0.64 * k / (len(shown) - 1)
         found = [(i, p.estimate(encoder)) for i, p in enumerate(panels)]
-        dots = [(len(panels) - 1 - i + shift, e) for i, e in found if e is not None and e.value is not None]
-        at = [y for y, _ in dots]
-        values = [e.value for _, e in dots]
-        bars = [(y, e) for y, e in dots if e.ci_low is not None]
+        dots = [
+            (len(panels) - 1 - i + shift, e, e.value)
+            for i, e in found
+            if e is not None and e.value is not None
+        ]
+        at = [y for y, _, _ in dots]
+        values = [value for _, _, value in dots]
+        bars = [
+            (y, e.ci_low, e.ci_high) for y, e, _ in dots if e.ci_low is not None and e.ci_high is not None
+        ]
         axes.hlines(
-            [y for y, _ in bars],
-            [e.ci_low for _, e in bars],
-            [e.ci_high for _, e in bars],
+            [y for y, _, _ in bars],
+            [low for _, low, _ in bars],
+            [high for _, _, high in bars],
             color=style["color"],
             linewidth=1.1,
         )
@@ -65,7 +71,7 @@ def overview(
         (labelled[label],) = axes.plot(
             values, at, linestyle="", marker=marker, markersize=4, color=style["color"]
         )
-        texts = [f"{number(e.value)} [{number(e.ci_low)}, {number(e.ci_high)}]" for _, e in dots]
+        texts = [f"{number(e.value)} [{number(e.ci_low)}, {number(e.ci_high)}]" for _, e, _ in dots]
         series.append(Series(label, [float(v) for v in values], at, texts))
     for i in range(len(panels) - 1):
         axes.axhline(i + 0.5, color=GRID, linewidth=0.6)
@@ -192,7 +198,9 @@ def transfer_maps(name: str, matrices: Sequence[TransferMatrix], titles: Mapping
         axes.pcolormesh(m.values, cmap=colours, vmin=low, vmax=max(high, low + 1e-9), edgecolor="none")
         for i, j in np.ndindex(m.values.shape):
             if not np.isnan(m.values[i, j]):
-                axes.text(j + 0.5, i + 0.5, number(m.values[i, j], 2), ha="center", va="center", fontsize=8)
+                axes.text(
+                    j + 0.5, i + 0.5, number(float(m.values[i, j]), 2), ha="center", va="center", fontsize=8
+                )
         axes.set_xticks(
             np.arange(len(m.targets)) + 0.5, [shortened(t, 16) for t in m.targets], rotation=30, ha="right"
         )
