@@ -319,8 +319,8 @@ def _cost(run: Run, encoder: str) -> Cost:
     table = tuple(
         {_short(k, 100): _short(v) for k, v in record.items() if k and k != "encoder"} for record in lines
     )
-    machine = ", ".join(f"{k} {v}" for k, v in run.info.hardware.items())
-    return Cost(machine=_short(without_folders(machine)), table=table[:MAX_COST_LINES])
+    machine = ", ".join(f"{k} {v}" for k, v in _hardware(run).items())
+    return Cost(machine=_short(machine), table=table[:MAX_COST_LINES])
 
 
 def _environment(run: Run) -> Environment:
@@ -331,8 +331,14 @@ def _environment(run: Run) -> Environment:
         finished=info.finished,
         git_commit=info.git_commit,
         versions={_short(k, 100): _short(v) for k, v in info.versions.items()},
-        hardware={_short(k, 100): _short(without_folders(v)) for k, v in info.hardware.items()},
+        hardware=_hardware(run),
     )
+
+
+def _hardware(run: Run) -> dict[str, str]:
+    """The run's hardware, without the build suffix of the kernel: it names a site, not a version."""
+    found = {_short(k, 100): _short(without_folders(v)) for k, v in run.info.hardware.items()}
+    return {k: re.sub(r"(\d+\.\d+)[^\s]*", r"\1", v) if k == "system" else v for k, v in found.items()}
 
 
 def without_folders(text: str) -> str:
