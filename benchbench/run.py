@@ -246,7 +246,14 @@ def _measure_cost(plan: Plan, store: Store, options: Options, folder: Path) -> N
 
     requests = [embed_request(e) for e in plan.survey.encoders]
     with reporting("measuring cost") as progress:
-        rows = measure_encoders(requests, config, store=store, device=options.device, progress=progress)
+        rows = measure_encoders(
+            requests,
+            config,
+            store=store,
+            device=options.device,
+            labels=[e.label for e in plan.survey.encoders],
+            progress=progress,
+        )
     write_cost(folder / "cost.csv", rows)
 
 

@@ -5,6 +5,7 @@ Importing this costs nothing heavy; torch comes in when something is measured.
 
 from .config import CostConfig
 from .measure import measure_encoders
+from .protocols import protocol_rows
 from .rows import CostRow, Measured, Unmeasured, read_cost, write_cost
 from .table import CostCell, CostLine, CostTable, cost_table
 
@@ -18,6 +19,7 @@ __all__ = [
     "Unmeasured",
     "cost_table",
     "measure_encoders",
+    "protocol_rows",
     "read_cost",
     "write_cost",
 ]

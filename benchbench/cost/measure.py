@@ -36,6 +36,7 @@ def measure_encoders(
     device: str = "cpu",
     threads: int | None = None,
     fresh: bool = False,
+    labels: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> tuple[CostRow, ...]:
     """Every cost of every encoder on this machine, as rows of cost.csv.
@@ -47,6 +48,7 @@ def measure_encoders(
         device: "cpu" or "cuda".
         threads: CPU threads; None: all cores.
         fresh: Measure again what the store remembers.
+        labels: Names for the rows, one per encoder; default: name and variant.
         progress: Called as progress(done, total, note).
 
     An encoder that cannot be built or run gets rows that say so; the others go on.
@@ -56,13 +58,14 @@ def measure_encoders(
     rows: list[CostRow] = list(setup.cached({"what": "machine"}, lambda: machine_rows(setup), "the machine"))
     for i, encoder in enumerate(encoders):
         request = as_request(encoder)
-        report(i, len(encoders), f"measuring {request.encoder.name}")
+        name = labels[i] if labels else full_name(request.encoder)
+        report(i, len(encoders), f"measuring {name}")
         try:
-            rows.extend(_encoder_rows(request, setup))
+            rows.extend(_encoder_rows(request, name, setup))
         except (BenchError, RuntimeError, ImportError, OSError, ValueError, TypeError) as error:
-            log.warning("the cost of %s cannot be measured: %s", request.encoder.name, error)
+            log.warning("the cost of %s cannot be measured: %s", name, error)
             reason = f"the encoder does not run here: {str(error).splitlines()[0] if str(error) else error!r}"
-            rows.append(row_of(full_name(request.encoder), "throughput", Unmeasured(reason, "images/s")))
+            rows.append(row_of(name, "throughput", Unmeasured(reason, "images/s")))
     report(len(encoders), len(encoders), "")
     return tuple(rows)
 
@@ -76,10 +79,10 @@ def as_request(encoder: EncoderInfo | EmbedRequest) -> EmbedRequest:
     return EmbedRequest(encoder, None, "")
 
 
-def _encoder_rows(request: EmbedRequest, setup: Setup) -> list[CostRow]:
+def _encoder_rows(request: EmbedRequest, name: str, setup: Setup) -> list[CostRow]:
     from .architecture import inspect_encoder
 
-    info, name = request.encoder, full_name(request.encoder)
+    info = request.encoder
     architecture = inspect_encoder(info)
     rows = [_computed(name, q, v, u, n) for q, v, u, n in _sizes(architecture, info.embed_dim)]
     rows.extend(declared_rows(info, name, setup.config))

@@ -13,14 +13,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .protocols import PREFIX
 from .published import COLUMNS, PUBLISHED, SOURCE, Published
 from .rows import CostRow
 
-Group = Literal["declared", "computed", "measured"]
+Group = Literal["declared", "computed", "measured", "protocols"]
 GROUP_TITLES: dict[str, str] = {
     "declared": "Declared by the authors",
     "computed": "Computed from the architecture",
     "measured": "Measured on this machine, with random weights",
+    "protocols": "Time of the protocols per task, as recorded in this run",
 }
 SAME = 0.05
 """Ratios closer to 1 than this are called equal."""
@@ -153,11 +155,10 @@ def cost_table(
     by_key = {(r.encoder, r.quantity): r for r in [*rows, *_derived(rows)] if r.quantity != "throughput"}
     subject = subject if subject in names else (names[0] if names else "")
     lines = []
-    for quantity in QUANTITIES:
+    protocols = dict.fromkeys(q for name, q in by_key if q.startswith(PREFIX) and name in names)
+    for quantity in (*QUANTITIES, *protocols):
         found = [by_key.get((name, quantity)) for name in names]
-        if any(
-            r and (r.provenance != "unmeasured" or QUANTITIES[quantity].group == "measured") for r in found
-        ):
+        if any(r and (r.provenance != "unmeasured" or kind_of(quantity).group == "measured") for r in found):
             lines.append(_line(quantity, found, names, subject))
     sweep = tuple(
         SweepPoint(r.encoder, r.batch, cell_of(r))
@@ -171,8 +172,16 @@ def cost_table(
     return CostTable(names, titles, subject, tuple(lines), sweep, notes, source, machine)
 
 
+def kind_of(quantity: str) -> _Quantity:
+    """How a quantity is shown; the protocols' own are named ``protocol/<protocol>/<stage>``."""
+    if quantity.startswith(PREFIX):
+        protocol, _, stage = quantity.removeprefix(PREFIX).rpartition("/")
+        return _Quantity(f"{protocol}: {stage.replace('_', ' ')}", "protocols", "lower", _FASTER)
+    return QUANTITIES[quantity]
+
+
 def _line(quantity: str, rows: Sequence[CostRow | None], names: tuple[str, ...], subject: str) -> CostLine:
-    kind, known = QUANTITIES[quantity], PUBLISHED.get(quantity)
+    kind, known = kind_of(quantity), PUBLISHED.get(quantity)
     cells = tuple(
         cell_of(r) if r else CostCell("—", None, "", "unmeasured", "was not asked for") for r in rows
     )
@@ -290,7 +299,9 @@ def _notes(
     constants: Sequence[tuple[str, str]],
     shows_published: bool,
 ) -> tuple[str, ...]:
-    notes = ["Speed and memory were measured with random weights; they do not depend on the weights."]
+    notes = []
+    if any(line.group == "measured" for line in lines):
+        notes.append("Speed and memory were measured with random weights; they do not depend on the weights.")
     if any(cell.noisy for line in lines for cell in line.cells) or any(p.cell.noisy for p in sweep):
         notes.append(
             "Values marked noisy: the repeats differ by more than 5 %, or other work took more than 10 % of the "
