@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,11 +49,7 @@ def grouped_folds(
     present = np.zeros((patient.max() + 1, table.shape[1]), dtype=bool)
     np.logical_or.at(present, patient, table)
     count, note = _affordable(present.sum(axis=0), len(present), folds, _column_names(codes, names))
-    if codes.ndim == 1 and (codes >= 0).all():
-        assignment = _by_scikit_learn(codes, patient, count, seed)
-    else:
-        assignment = _greedy(table, patient, count, seed)
-    return Folds(assignment, count, note)
+    return Folds(_balance(table, patient, count, seed), count, note)
 
 
 def _group_codes(groups: ArrayLike | None, n: int) -> NDArray[np.int64]:
@@ -104,37 +99,40 @@ def _affordable(support: NDArray[np.int64], groups: int, folds: int, names: list
     return count, "; ".join(notes)
 
 
-def _by_scikit_learn(
-    codes: NDArray[np.int64], patient: NDArray[np.int64], count: int, seed: int | None
-) -> NDArray[np.int64]:
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    splitter = StratifiedGroupKFold(count, shuffle=seed is not None, random_state=seed)
-    assignment = np.zeros(len(codes), dtype=np.int64)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        for fold, (_, held_out) in enumerate(splitter.split(codes, codes, patient)):
-            assignment[held_out] = fold
-    return assignment
-
-
-def _greedy(
+def _balance(
     table: NDArray[np.bool_], patient: NDArray[np.int64], count: int, seed: int | None
 ) -> NDArray[np.int64]:
-    """Balance every column at once: groups with the rarest labels first, each to the fold that needs it most."""
-    counts = np.zeros((patient.max() + 1, table.shape[1] + 1))
-    # The last column balances the sizes of the folds; a row without any label still counts there.
-    np.add.at(counts, patient, np.column_stack([table, np.ones(len(table))]))
-    share = counts / counts.sum(axis=0)
-    order = np.argsort(-share.max(axis=1), kind="stable")
+    """The assignment of scikit-learn's StratifiedGroupKFold, for any number of label columns and without its wait.
+
+    Groups with the most uneven counts come first; each goes to the fold that leaves the columns' shares most even
+    over the folds, on a tie to the smallest fold.
+    """
+    counts = np.zeros((patient.max() + 1, table.shape[1]))
+    np.add.at(counts, patient, table)
+    shuffled = np.arange(len(counts))
     if seed is not None:
-        shuffled = np.random.default_rng(seed).permutation(len(share))
-        order = shuffled[np.argsort(-share[shuffled].max(axis=1), kind="stable")]
-    filled = np.zeros((count, share.shape[1]))
-    fold_of = np.zeros(len(share), dtype=np.int64)
+        np.random.RandomState(seed).shuffle(shuffled)
+    order = shuffled[np.argsort(-counts[shuffled].std(axis=1), kind="stable")]
+    whole = table.sum(axis=0)
+    filled = np.zeros((count, table.shape[1]))
+    trial = np.arange(count)
+    fold_of = np.zeros(len(counts), dtype=np.int64)
     for group in order:
-        # Squared fill: adding a group costs 2 fill * share, so the emptiest fold in the group's own labels wins.
-        fold = int(np.argmin(filled @ share[group]))
-        fold_of[group] = fold
-        filled[fold] += share[group]
+        # proposed[f]: the counts of all folds if fold f took the group. The operations are scikit-learn's, because
+        # rounding decides ties there.
+        proposed = np.repeat(filled[None], count, axis=0)
+        proposed[trial, trial] += counts[group]
+        spread = np.std(proposed / whole, axis=1).mean(axis=1)
+        best = _least(spread, filled.sum(axis=1))
+        fold_of[group] = best
+        filled[best] += counts[group]
     return fold_of[patient]
+
+
+def _least(spread: NDArray[np.float64], sizes: NDArray[np.float64]) -> int:
+    best = 0
+    for f in range(1, len(spread)):
+        close = abs(spread[f] - spread[best]) <= 1e-8 + 1e-5 * spread[best]
+        if spread[f] < spread[best] or (close and sizes[f] < sizes[best]):
+            best = f
+    return best

@@ -13,9 +13,12 @@ Y = RANDOM.choice(4, 400, p=[0.6, 0.2, 0.15, 0.05])
 PATIENTS = np.arange(400) // 2
 
 
-def test_folds_are_those_of_scikit_learn():
-    folds = grouped_folds(Y, PATIENTS, 5)
-    for fold, (train, _) in enumerate(StratifiedGroupKFold(5).split(Y, Y, PATIENTS)):
+@pytest.mark.parametrize("seed", [None, 7])
+@pytest.mark.parametrize("patients", [PATIENTS, RANDOM.integers(0, 60, 400)], ids=["pairs", "uneven"])
+def test_folds_are_those_of_scikit_learn(patients, seed):
+    folds = grouped_folds(Y, patients, 5, seed=seed)
+    theirs = StratifiedGroupKFold(5, shuffle=seed is not None, random_state=seed)
+    for fold, (train, _) in enumerate(theirs.split(Y, Y, patients)):
         assert np.array_equal(np.flatnonzero(folds.train(fold)), train)
 
 
@@ -23,7 +26,7 @@ def test_folds_are_those_of_scikit_learn():
 def test_no_patient_is_on_both_sides_and_classes_are_balanced(labels):
     folds = grouped_folds(labels, PATIENTS, 5)
     for patient in range(200):
-        assert len(set(folds.assignment[PATIENTS == patient])) == 1
+        assert len(set(folds.assignment[patient == PATIENTS])) == 1
     for c in range(4):
         held_out = np.bincount(folds.assignment[labels == c], minlength=5)
         assert held_out.min() >= 0.5 * held_out.mean()
@@ -34,7 +37,7 @@ def test_labels_that_share_folds_are_each_balanced():
     Y_many[RANDOM.random((400, 8)) < 0.1] = -1
     folds = grouped_folds(Y_many, PATIENTS, 5)
     for patient in range(200):
-        assert len(set(folds.assignment[PATIENTS == patient])) == 1
+        assert len(set(folds.assignment[patient == PATIENTS])) == 1
     for column in Y_many.T:
         held_out = np.bincount(folds.assignment[column == 1], minlength=5)
         assert held_out.max() - held_out.min() <= max(3, 0.3 * held_out.mean())

@@ -26,7 +26,7 @@ def test_the_search_scores_and_chooses_as_grid_search_cv():
     search = GridSearchCV(
         model, {"logisticregression__C": GRID}, cv=StratifiedGroupKFold(5), scoring="neg_log_loss"
     ).fit(X.astype(np.float64), y, groups=groups)
-    assert probe.C == search.best_params_["logisticregression__C"]
+    assert search.best_params_["logisticregression__C"] == probe.C
     for fold in range(5):
         theirs = search.cv_results_[f"split{fold}_test_score"]
         assert np.allclose(probe.selection.scores[:, fold], theirs, atol=1e-4)
@@ -60,7 +60,7 @@ def test_a_validation_split_decides_if_there_is_one():
     losses = [log_loss(y[val], p) for p in path.predict_proba(X[val])]
     assert probe.selection.method == "validation"
     assert np.allclose(-probe.selection.scores[:, 0], losses, atol=1e-6)
-    assert probe.C == GRID[int(np.argmin(losses))]
+    assert GRID[int(np.argmin(losses))] == probe.C
     by_folds = fit_probe(
         X[train], y[train], groups=groups[train], X_val=X[val], y_val=y[val], C_grid=GRID, selection="cv"
     )
