@@ -60,7 +60,7 @@ def test_the_published_head_training_learns_given_enough_steps_and_its_seed_matt
     truth = data.frame.set_index("image_id")["grade"] > 0
     scores = []
     for seed in (0, 0, 1):
-        config = MAE_LINPROBE.config(batch_size=16)
+        config = MAE_LINPROBE.config(batch_size=64, blr=20.0)
         predictions = MAE_LINPROBE.run(
             fake_context({"toy": data}, "toy/any", config, tmp_path, seed=seed)
         ).predictions
