@@ -53,7 +53,9 @@ def test_verify_exits_3_when_the_counts_are_not_the_original_s(tmp_path):
 
 def test_prepare_shrinks_images_keeps_labels_and_writes_where_they_came_from(tmp_path):
     invoke("simulate", "idrid", "--root", tmp_path / "d", "--images", "40")
-    result = invoke("prepare", "idrid", "--data-root", tmp_path / "d", "--out", tmp_path / "small", "--side", "128")
+    result = invoke(
+        "prepare", "idrid", "--data-root", tmp_path / "d", "--out", tmp_path / "small", "--side", "128"
+    )
     assert result.exit_code == 0
     folder = tmp_path / "small" / "idrid"
     record = json.loads((folder / "PREPARED.json").read_text())

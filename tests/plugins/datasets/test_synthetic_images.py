@@ -35,7 +35,9 @@ def photographs() -> tuple[list[Image.Image], np.ndarray]:
     for i, grade in enumerate(int(g) for g in grades):
         own = generator(0, "acceptance", i)
         seen = seen_grade(grade, own)
-        images.append(dr_photograph("idrid", str(i), ("OD", "OS")[i % 2], str(i), seen, draw_dme(seen, own), 0))
+        images.append(
+            dr_photograph("idrid", str(i), ("OD", "OS")[i % 2], str(i), seen, draw_dme(seen, own), 0)
+        )
     return images, grades
 
 
@@ -53,7 +55,9 @@ def bscans() -> tuple[list[Image.Image], list[object], np.ndarray]:
         found = signature_volume(0, str(v), SLICES, lesions.get(v, set()), v % 5 < 3, v % 3 == 0)
         for k, sign in enumerate(found):
             position = 2 * k / (SLICES - 1) - 1
-            images.append(render_bscan(SCANNERS["oct_signatures"], volume, sign, position, generator(0, v, k)))
+            images.append(
+                render_bscan(SCANNERS["oct_signatures"], volume, sign, position, generator(0, v, k))
+            )
             signs.append(sign)
             volumes.append(v)
     return images, signs, np.array(volumes)
@@ -64,7 +68,9 @@ def thumbnails(images: list[Image.Image]) -> np.ndarray:
     return np.stack([np.asarray(i, dtype=float).ravel() for i in small])
 
 
-def auroc(features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None, c: float = 0.01) -> float:
+def auroc(
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray | None = None, c: float = 0.01
+) -> float:
     folds = StratifiedKFold if groups is None else StratifiedGroupKFold
     model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
     cv = folds(5, shuffle=True, random_state=0)
@@ -144,7 +150,9 @@ def test_cameras_of_different_sets_have_different_colours():
     from benchbench_datasets.synthetic.dr_layouts import dr_photograph
 
     means = {
-        name: np.mean([np.asarray(dr_photograph(name, str(i), "OD", str(i), 0, 0, 0))[100, 150:170] for i in range(8)])
+        name: np.mean(
+            [np.asarray(dr_photograph(name, str(i), "OD", str(i), 0, 0, 0))[100, 150:170] for i in range(8)]
+        )
         for name in ("idrid", "aptos2019", "messidor2")
     }
     assert max(means.values()) - min(means.values()) > 8
