@@ -264,8 +264,8 @@ def test_no_text_from_a_plugin_or_a_file_becomes_markup_or_script(browser: Any, 
     assert page.run("return document.querySelectorAll('script').length") == 2
     assert page.run("return document.querySelectorAll('img, iframe, object, embed, base, form').length") == 0
     handlers = page.run(
-        "return [...document.querySelectorAll('*')].flatMap(e => [...e.attributes].filter(a => a.name.startsWith('on')))"
-        ".length"
+        "return [...document.querySelectorAll('*')].flatMap("
+        "e => [...e.attributes].filter(a => a.name.startsWith('on'))).length"
     )
     assert handlers == 0
     links = page.run("return [...document.querySelectorAll('a')].map(a => a.protocol)")
