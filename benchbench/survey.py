@@ -243,7 +243,8 @@ def _encoder(
         problem = error.block()
     if weights.status == "missing" and not problem:
         problem = how_to(info, roots.weights)
-    if weights.status == "missing" and demo:
+    cost_only = not file.suite.tasks  # speed and size need no weights
+    if weights.status == "missing" and (demo or cost_only):
         weights, problem = ResolvedWeights(None, "untrained", "untrained"), ""
     return EncoderState(label, info, weights, use.precision, use.backend, problem)
 
