@@ -17,7 +17,7 @@ from .samples import Samples
 if TYPE_CHECKING:
     import numpy as np
 
-GRID = (1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0, 100.0)
+GRID = (1e-6, 1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 10.0)
 PRESETS = {
     "benchbench": {},
     "retfound_green_paper": {"C_grid": [1.0], "solver": "sklearn"},
