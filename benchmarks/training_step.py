@@ -3,8 +3,8 @@
     python benchmarks/training_step.py --model vit_large_patch16_224 --batch 16 --device cuda
     python benchmarks/training_step.py --model resnet18 --batch 16
 
-A training step costs three forward passes of arithmetic. The limit is measured in the same run: the rate of a large matrix
-product in the same precision. Images are random, loading is measured apart.
+A training step costs three forward passes of arithmetic. The limit is measured in the same run: the rate of a large
+matrix product in the same precision. Images are random, loading is measured apart.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def measure(args: argparse.Namespace, **settings: object) -> tuple[float, float]
 
 
 def loading_rate(args: argparse.Namespace) -> float:
-    """Images per second that the loaders deliver with RetFound's augmentation."""
+    """Images per second that the loaders deliver with RETFound's augmentation."""
     augmentation = Augmentation(
         crop_scale=(0.08, 1.0), crop_ratio=(0.75, 4 / 3), rand_augment="rand-m9-mstd0.5-inc1"
     )
