@@ -72,10 +72,14 @@ def read(path: Path) -> Mapping[str, Any]:
 
 def _harmless() -> list[Any]:
     import numpy as np
+    import torch
 
     scalar = np._core.multiarray.scalar if hasattr(np, "_core") else np.core.multiarray.scalar  # type: ignore
     kinds = (np.float64, np.float32, np.int64, np.int32, np.bool_)
     allowed: list[Any] = [argparse.Namespace, np.dtype, *(type(np.dtype(k)) for k in kinds)]
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 7):
+        return [*allowed, scalar]
+    # NumPy 2 moved this function; files name it as the NumPy that wrote them did.
     return [*allowed, (scalar, "numpy.core.multiarray.scalar"), (scalar, "numpy._core.multiarray.scalar")]
 
 

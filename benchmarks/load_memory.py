@@ -62,7 +62,8 @@ def write_container(path: Path) -> None:
     model = {k: torch.randn(*s) * 0.02 for k, s in shapes.items()}
     trained = [v for k, v in model.items() if not k.endswith("pos_embed")]
     moments = {
-        i: {"step": 1, "exp_avg": torch.zeros_like(v), "exp_avg_sq": torch.zeros_like(v)} for i, v in enumerate(trained)
+        i: {"step": 1, "exp_avg": torch.zeros_like(v), "exp_avg_sq": torch.zeros_like(v)}
+        for i, v in enumerate(trained)
     }
     optimizer = {"state": moments, "param_groups": [{"lr": 1e-4, "params": list(moments)}]}
     arguments = argparse.Namespace(model="mae_vit_large_patch16", batch_size=224)
@@ -72,7 +73,10 @@ def write_container(path: Path) -> None:
 def measure(body: str, path: Path) -> tuple[float, float, float]:
     """(GB after imports, peak GB, seconds) of a fresh process."""
     done = subprocess.run(
-        [sys.executable, "-c", _MEASURE.format(body=body), str(path)], capture_output=True, text=True, check=True
+        [sys.executable, "-c", _MEASURE.format(body=body), str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     base, peak, seconds = (float(x) for x in done.stdout.split())
     return base, peak, seconds
@@ -92,7 +96,9 @@ def main() -> int:
     for name, (base, peak, seconds) in rows.items():
         print(f"{name:<32} peak {peak:.2f} GB (imports alone {base:.2f} GB), {seconds:.1f} s")
     worst = max(rows["benchbench, loaded"][1], rows["benchbench, every weight read"][1])
-    print(f"ratio to the plain way: {rows['torch.load and load_state_dict'][1] / worst:.1f}x less; limit {LIMIT_GB} GB")
+    print(
+        f"ratio to the plain way: {rows['torch.load and load_state_dict'][1] / worst:.1f}x less; limit {LIMIT_GB} GB"
+    )
     return int(rows["benchbench, loaded"][1] > LIMIT_GB)
 
 
