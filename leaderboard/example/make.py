@@ -26,13 +26,13 @@ def bench(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "benchbench", *arguments], check=True)
 
 
-def make(folder: Path, run: Path, encoders: tuple[str, ...] = ()) -> None:
-    """Write spec, submissions (of all encoders, or of these), release and site of a quickstart run into `folder`."""
+def make(folder: Path, run: Path) -> None:
+    """Write spec, submissions, release and site of a quickstart run into `folder`."""
     for name in ("spec", "submissions", "releases", "site"):
         shutil.rmtree(folder / name, ignore_errors=True)
     bench("leaderboard", "spec", str(run), "--to", str(folder))
     who = ("--submitter", "benchbench demonstration", "--notes", NOTES, "--date", DATE)
-    bench("submit", str(run), "--to", str(folder), *who, *(f"--encoder={e}" for e in encoders))
+    bench("submit", str(run), "--to", str(folder), *who)
     bench("leaderboard", "release", "2026.1", "--root", str(folder), "--date", DATE)
     bench("leaderboard", "build", str(folder), "--title", TITLE)
 

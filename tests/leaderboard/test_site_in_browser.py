@@ -89,6 +89,7 @@ def test_a_table_sorts_by_its_columns(browser: Any, pages: list[Path]) -> None:
     assert [float(v) for v in browser.execute_script(script.format(column=1))] == values[::-1]
 
 
+@pytest.mark.slow
 def test_axe_finds_no_serious_fault(browser: Any, pages: list[Path]) -> None:
     path = next((Path(p) for p in AXE if p and Path(p).is_file()), None)
     if path is None:
