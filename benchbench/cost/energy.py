@@ -6,6 +6,7 @@ offline tracker, which guesses processor power from a table. A meter that fails 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +127,7 @@ class _CodeCarbon(_Meter):
     def _start(self) -> None:
         from codecarbon import OfflineEmissionsTracker
 
+        logging.getLogger("codecarbon").setLevel(logging.CRITICAL)  # it talks before it reads its own setting
         self._tracker = OfflineEmissionsTracker(
             country_iso_code="GBR", measure_power_secs=1, save_to_file=False, log_level="critical"
         )
