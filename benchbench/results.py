@@ -27,7 +27,8 @@ SCHEMA_VERSION = 1
 
 PREDICTION_COLUMNS = ("cell_id", "task", "split", "image_id", "group", "y_true", "scores")
 """``split`` is "test" or "validation"; ``group`` the patient (or "" where unknown); ``y_true`` the class code
-(NaN: not labelled, validation only); ``scores`` a list of K probabilities (K = 1 for binary tasks)."""
+(NaN: not labelled, validation only); ``scores`` a list of K probabilities (K = 1 for binary tasks).
+Where a file holds a multi-label task, every ``y_true`` of it is a list: one 0, 1 or NaN per label."""
 
 STAMPS = {
     "SYNTHETIC": "the images are simulated",
@@ -289,6 +290,15 @@ def read_rows(path: Path) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+def with_uniform_labels(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` with every ``y_true`` a list if any is: a column of a parquet file has one type."""
+    import numpy as np
+
+    if frame["y_true"].dtype != object:
+        return frame
+    return frame.assign(y_true=[np.atleast_1d(np.asarray(y, dtype=np.float64)) for y in frame["y_true"]])
+
+
 def write_predictions(path: Path, frame: pd.DataFrame) -> None:
     """Write predictions.parquet atomically."""
     import io
@@ -296,7 +306,7 @@ def write_predictions(path: Path, frame: pd.DataFrame) -> None:
     from .store import atomic_write
 
     buffer = io.BytesIO()
-    frame[list(PREDICTION_COLUMNS)].to_parquet(buffer, index=False)
+    with_uniform_labels(frame)[list(PREDICTION_COLUMNS)].to_parquet(buffer, index=False)
     atomic_write(path, buffer.getvalue())
 
 

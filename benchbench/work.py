@@ -21,7 +21,7 @@ from .engines.shared import SharedPlan
 from .errors import BenchError, CellError
 from .machine import usable_cores
 from .plan import Cell, Plan
-from .results import PREDICTION_COLUMNS
+from .results import PREDICTION_COLUMNS, with_uniform_labels
 from .store import Artefact, Store, atomic_write
 from .survey import EncoderState, Survey
 
@@ -281,7 +281,7 @@ def compute_cell(
         return Failure(cell.name, f"{type(error).__name__}: {error}")
 
     def write(folder: Path) -> None:
-        frame.to_parquet(folder / "predictions.parquet", index=False)
+        with_uniform_labels(frame).to_parquet(folder / "predictions.parquet", index=False)
         atomic_write(folder / "cell.json", json.dumps(record, sort_keys=True, indent=1).encode())
 
     artefact = store.publish("predictions", cell.id, cell.identity, write)
@@ -394,7 +394,7 @@ def _attach(
             "split": split,
             "image_id": list(image_ids),
             "group": [part.groups[i] for i in rows],
-            "y_true": labels.astype(np.float64),
+            "y_true": labels.astype(np.float64) if labels.ndim == 1 else list(labels.astype(np.float64)),
             "scores": list(scores),
         }
     )

@@ -9,7 +9,7 @@ import numpy as np
 from ..results import AuditFinding, RunInfo
 from ..statistics import FEW_CASES, lint_binary
 from .cases import Cases, Key
-from .model import Lint, Panel
+from .model import PRIMARY, Lint, Panel
 from .panels import panel_id
 
 _ORDER = {"leak": 0, "warning": 1, "note": 2}
@@ -20,7 +20,7 @@ def find_lints(info: RunInfo, panels: Sequence[Panel], cases: Mapping[Key, Cases
     by_id = {panel_id(key): found for key, found in cases.items()}
     found = [_from_audit(f) for f in info.audit]
     for panel in panels:
-        if panel.axes:
+        if panel.family != PRIMARY:
             continue
         found += _support(panel)
         found += _numbers(panel, by_id[panel.id])

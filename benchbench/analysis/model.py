@@ -15,6 +15,13 @@ FloatArray = NDArray[np.float64]
 
 PRIMARY = "primary"
 """Family of the declared comparisons: every panel with the full training data."""
+OTHERS = "all other data sets"
+"""Training task of a panel that left the target's data set out of training."""
+
+
+def dataset_of(task: str) -> str:
+    """Data set of a full task name."""
+    return task.rpartition("/")[0]
 
 
 @dataclass(frozen=True)
@@ -205,8 +212,8 @@ class Panel:
 
     @property
     def in_domain(self) -> bool:
-        """Whether it was trained on the task it is judged on."""
-        return self.task == self.source_task
+        """Whether it was trained on the data set it is judged on."""
+        return dataset_of(self.task) == dataset_of(self.source_task)
 
     @property
     def clustered(self) -> bool:

@@ -12,15 +12,18 @@ import numpy as np
 from ..results import Row, RunInfo
 from ..statistics import benjamini_hochberg, holm
 from .cases import Cases, Key
+from .efficiency import FRACTION
 from .judge import Judged, Rules, judge
-from .model import PRIMARY, Comparison, Estimate, Panel
+from .model import OTHERS, PRIMARY, Comparison, Estimate, Panel
 from .ties import tie_letters
 from .views import encoder_view
 
 
 def build_panels(info: RunInfo, cases: Mapping[Key, Cases], rules: Rules) -> tuple[Panel, ...]:
     """Every panel of the run, in the order of the suite's tasks and protocols, corrected and with views."""
-    panels = [_judged_panel(info, found, rules) for found in _in_order(info, cases)]
+    ordered = _in_order(info, cases)
+    families = _families(ordered)
+    panels = [_judged_panel(info, found, families[found.key], rules) for found in ordered]
     corrected = correct([c for p in panels for c in p.comparisons], rules.alpha)
     by_panel: dict[str, list[Comparison]] = {}
     for comparison in corrected:
@@ -47,6 +50,41 @@ def _in_order(info: RunInfo, cases: Mapping[Key, Cases]) -> list[Cases]:
     return [cases[key] for key in sorted(cases, key=position)]
 
 
+def _families(ordered: Iterable[Cases]) -> dict[Key, str]:
+    """Family of each panel.
+
+    A panel is primary when it had all training data, once: a share of the labels is a family of its own, and so is
+    a panel whose predictions repeat an earlier one (transfer protocols judge in-domain too, as the probe does).
+    """
+    families: dict[Key, str] = {}
+    seen: dict[str, Key] = {}
+    whole = {(key[0], key[1]) for key in (c.key for c in ordered) if not key[3]}
+    for cases in ordered:
+        task, source, _, axes = cases.key
+        names = dict(axes)
+        full = float(names.get(FRACTION, 1.0)) == 1.0 and (
+            (task, source) not in whole or FRACTION not in names
+        )
+        earlier = seen.setdefault(_digest(cases), cases.key)
+        if not full:
+            families[cases.key] = f"by {', '.join(names)}"
+        elif earlier != cases.key:
+            families[cases.key] = f"same predictions as {earlier[2]}"
+        else:
+            families[cases.key] = PRIMARY
+    return families
+
+
+def _digest(cases: Cases) -> str:
+    """Fingerprint of a panel's target and predictions."""
+    found = hashlib.sha256(cases.key[0].encode())
+    for encoder, by_seed in sorted(cases.scores.items()):
+        for scores in by_seed.values():
+            found.update(encoder.encode())
+            found.update(np.ascontiguousarray(scores).tobytes())
+    return found.hexdigest()
+
+
 def panel_id(key: Key) -> str:
     """A short name of a panel, safe in file names and anchors, unique by a digest of the key."""
     task, source, protocol, axes = key
@@ -55,12 +93,12 @@ def panel_id(key: Key) -> str:
     return f"{slug}-{hashlib.sha256(repr(key).encode()).hexdigest()[:6]}"
 
 
-def _judged_panel(info: RunInfo, cases: Cases, rules: Rules) -> Panel:
+def _judged_panel(info: RunInfo, cases: Cases, family: str, rules: Rules) -> Panel:
     task, source, protocol, axes = cases.key
     rows = [r for found in cases.rows.values() for r in found]
     record = info.task(task)
     identity = panel_id(cases.key)
-    family = PRIMARY if not axes else f"by {', '.join(name for name, _ in axes)}"
+    left_out = "left_out" in dict(axes)
     judged = judge(cases, identity, family, rows[0].metric, record.classes, rules)
     return Panel(
         id=identity,
@@ -69,8 +107,8 @@ def _judged_panel(info: RunInfo, cases: Cases, rules: Rules) -> Panel:
         kind=record.kind,
         classes=record.classes,
         metric=rows[0].metric,
-        source_task=source,
-        source_title=task_title(info, source),
+        source_task=OTHERS if left_out else source,
+        source_title=OTHERS if left_out else task_title(info, source),
         protocol=protocol,
         axes=axes,
         family=family,
@@ -84,7 +122,7 @@ def _judged_panel(info: RunInfo, cases: Cases, rules: Rules) -> Panel:
         views=tuple(
             encoder_view(cases, e.encoder, e.shown_seed, record.kind, record.classes)
             for e in judged.estimates
-            if not axes
+            if family == PRIMARY
         ),
     )
 

@@ -18,8 +18,14 @@ import numpy as np
 from ..statistics import estimate
 from .cases import Cases, Key
 from .judge import shaped
-from .model import Estimate, Panel, PublishedValue
+from .model import PRIMARY, Estimate, Panel, PublishedValue
 from .panels import panel_id
+
+_KINDS = {
+    "linear_probe": ("linear_probe", "label_efficiency", "transfer"),
+    "fine_tune": ("fine_tune", "label_efficiency_fine_tune", "transfer_fine_tune"),
+}
+"""Protocols that judge as each published kind does."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ def published_values(
 ) -> tuple[PublishedValue, ...]:
     """Published numbers about this run's tasks and encoders, with the measured value where there is one."""
     by_id = {panel_id(key): found for key, found in cases.items()}
-    plain = [p for p in panels if not p.axes]
+    plain = [p for p in panels if p.family == PRIMARY]
     names = {e.partition(":")[0] for e in encoders}
     found = []
     for number in published_numbers():
@@ -91,8 +97,8 @@ def _counterpart(
             continue
         for estimated in panel.estimates:
             rows = by_id[panel.id].rows[estimated.encoder]
-            kinds = {rows[0].protocol_kind, rows[0].axis.get("base", "")}
-            if estimated.encoder.partition(":")[0] == number.encoder and number.protocol in kinds:
+            same = rows[0].protocol_kind in _KINDS.get(number.protocol, ())
+            if same and estimated.encoder.partition(":")[0] == number.encoder:
                 return panel, estimated.encoder
     return None, ""
 

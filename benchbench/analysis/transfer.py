@@ -9,8 +9,9 @@ import numpy as np
 
 from ..statistics import compare_seeds
 from .cases import Cases, Key
+from .efficiency import FRACTION
 from .judge import comparison_record, shaped
-from .model import PRIMARY, Comparison, Drop, Panel, TransferMatrix
+from .model import OTHERS, PRIMARY, Comparison, Drop, Panel, TransferMatrix
 from .panels import correct, panel_id
 
 FAMILY = "loss in transfer"
@@ -27,7 +28,7 @@ def transfer_matrices(
         moved = [p for p in primary if p.protocol == protocol and not p.in_domain]
         for tasks in _connected(moved):
             block = [p for p in moved if p.task in tasks]
-            homes = {t: _home(primary, t, protocol) for t in sorted({p.task for p in block} | tasks)}
+            homes = {t: _home(panels, t, protocol) for t in sorted(tasks)}
             encoders = dict.fromkeys(e.encoder for p in block for e in p.estimates)
             matrices += [_matrix(e, protocol, block, homes, by_id) for e in encoders]
     return _corrected(matrices, alpha)
@@ -45,7 +46,7 @@ def _connected(panels: Sequence[Panel]) -> list[set[str]]:
 
 def _home(panels: Sequence[Panel], task: str, protocol: str) -> Panel | None:
     """The in-domain panel that a transferred result is measured against: the same protocol where it ran."""
-    found = [p for p in panels if p.in_domain and p.task == task]
+    found = [p for p in panels if p.task == p.source_task == task and FRACTION not in dict(p.axes)]
     return next((p for p in found if p.protocol == protocol), found[0] if found else None)
 
 
@@ -58,7 +59,7 @@ def _matrix(
 ) -> TransferMatrix:
     sources = tuple(dict.fromkeys(p.source_task for p in block))
     targets = tuple(dict.fromkeys([*sources, *(p.task for p in block)]))
-    names = tuple(t for t in targets if t in {p.task for p in block} or t in sources)
+    names = tuple(t for t in targets if t != OTHERS)
     values, lows, highs = (np.full((len(sources), len(names)), np.nan) for _ in range(3))
     drops = []
     for panel in [*block, *(h for h in homes.values() if h is not None)]:

@@ -127,7 +127,12 @@ def canvas(width: float, height: float) -> Figure:
 @cache
 def _blank(width: float, height: float, boxes: tuple[Box, ...]) -> tuple[Figure, list[Axes]]:
     figure = canvas(width, height)
-    unit: dict[str, Any] = {"xlim": (-0.02, 1.02), "ylim": (-0.02, 1.02), "xticks": (0, 0.5, 1), "yticks": (0, 0.5, 1)}
+    unit: dict[str, Any] = {
+        "xlim": (-0.02, 1.02),
+        "ylim": (-0.02, 1.02),
+        "xticks": (0, 0.5, 1),
+        "yticks": (0, 0.5, 1),
+    }
     return figure, [figure.add_axes(box, **unit) for box in boxes]
 
 

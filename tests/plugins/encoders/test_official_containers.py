@@ -266,7 +266,7 @@ def resnet_state() -> State:
     for name, tensor in state.items():
         if name.endswith("running_var"):
             tensor.uniform_(0.5, 1.5)
-        elif name.endswith("running_mean") or name.endswith("bias"):
+        elif name.endswith(("running_mean", "bias")):
             tensor.normal_(0, 0.1)
         elif tensor.ndim == 1:
             tensor.uniform_(0.2, 0.5)
