@@ -6,14 +6,16 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from report.builder import ORDINAL, FakeEncoder, FakeRun, FakeTask, typical, write_run
 from sklearn.metrics import roc_auc_score
 
 from benchbench.analysis import analyse
+from benchbench.analysis.cases import Predictions
 from benchbench.analysis.published import published_numbers
 from benchbench.analysis.two_runs import compare_runs
-from benchbench.results import AuditFinding, Run, read_run
+from benchbench.results import AuditFinding, Run, read_predictions, read_run, write_predictions
 from benchbench.statistics import delong_test
 
 
@@ -228,3 +230,72 @@ def test_comparing_two_runs_tests_what_changed_and_names_what_cannot_be_paired(t
     assert by_cell["deretfound", "d/t"].state == "only in first"
     assert by_cell["retfound_green", "e/t"].state == "not paired"
     assert "label fingerprint" in by_cell["retfound_green", "e/t"].reason
+
+
+def test_a_panel_that_repeats_earlier_predictions_is_not_counted_twice(tmp_path: Path) -> None:
+    """Transfer protocols judge in-domain too, with the very scores of the probe."""
+    run = read(tmp_path, typical(tasks=(FakeTask("d/t", n=120),)))
+    again = tuple(dataclasses.replace(r, protocol="transfer", protocol_kind="transfer") for r in run.rows)
+    info = dataclasses.replace(
+        run.info, protocols=(*run.info.protocols, dataclasses.replace(run.info.protocols[0], name="transfer"))
+    )
+    analysis = analyse(dataclasses.replace(run, rows=(*run.rows, *again), info=info))
+    assert analysis.wins.tests == 10
+    assert [p.family for p in analysis.panels] == ["primary", "same predictions as linear_probe"]
+    assert len(analysis.headline) == 1
+
+
+def test_all_labels_of_a_label_efficiency_protocol_are_the_headline_when_nothing_else_ran(
+    tmp_path: Path,
+) -> None:
+    axes = ({"fraction": "0.1", "repeat": "0"}, {"fraction": "1", "repeat": "0"})
+    analysis = analyse(read(tmp_path, typical(tasks=(FakeTask("d/t", n=120),), axes=axes)))
+    assert [dict(p.axes)["fraction"] for p in analysis.headline] == ["1"]
+    assert analysis.wins.tests == 10
+    assert [p.fraction for p in analysis.efficiency[0].points] == [0.1, 1.0]
+
+
+def test_labels_learned_together_are_in_domain_and_not_a_transfer(tmp_path: Path) -> None:
+    run = read(tmp_path, typical(tasks=(FakeTask("oct/drusen", n=120),)))
+    rows = tuple(dataclasses.replace(r, source_task="oct/signs", protocol="multitask") for r in run.rows)
+    analysis = analyse(dataclasses.replace(run, rows=rows))
+    assert analysis.panels[0].in_domain
+    assert analysis.transfer == ()
+
+
+def test_leaving_one_data_set_out_is_a_transfer_from_all_others(tmp_path: Path) -> None:
+    spec = typical(tasks=(FakeTask("a/t", n=100), FakeTask("b/t", n=120)), transfer=True)
+    run = read(tmp_path, spec)
+    rows = tuple(
+        dataclasses.replace(r, protocol="lodo", axes=f'{{"left_out": "{r.dataset}"}}')
+        if r.source_task != r.task
+        else r
+        for r in run.rows
+    )
+    analysis = analyse(dataclasses.replace(run, rows=rows))
+    away = [p for p in analysis.panels if not p.in_domain]
+    assert {p.source_title for p in away} == {"all other data sets"}
+    assert {p.family for p in away} == {"primary"}
+    matrix = analysis.transfer[0]
+    assert matrix.values.shape == (1, 2)
+    assert not np.isnan(matrix.values).any()
+    assert len(matrix.drops) == 2
+    assert all(d.comparison is not None for d in matrix.drops)
+
+
+def test_labels_of_a_multilabel_task_survive_the_file_beside_binary_ones(tmp_path: Path) -> None:
+    run = read(tmp_path, typical(tasks=(FakeTask("oct/drusen", n=60),)))
+    frame = run.predictions.copy()
+    several = frame.copy()
+    several["task"] = "oct/signs"
+    several["y_true"] = [np.array([y, np.nan]) for y in frame.y_true]
+    several["scores"] = [np.array([s[0], 0.5]) for s in frame.scores]
+    path = tmp_path / "both.parquet"
+    write_predictions(path, pd.concat([frame, several], ignore_index=True))
+    found = Predictions(read_predictions(path))
+    cell = run.rows[0].cell_id
+    binary, multi = (found.find(cell, task, "test") for task in ("oct/drusen", "oct/signs"))
+    assert binary.labels.shape == (60,)
+    assert multi.labels.shape == (60, 2)
+    np.testing.assert_array_equal(binary.labels, multi.labels[:, 0])
+    assert np.isnan(multi.labels[:, 1]).all()
