@@ -296,7 +296,7 @@ def with_uniform_labels(frame: pd.DataFrame) -> pd.DataFrame:
 
     if frame["y_true"].dtype != object:
         return frame
-    return frame.assign(y_true=[np.atleast_1d(np.asarray(y, dtype=np.float64)) for y in frame["y_true"]])
+    return frame.assign(y_true=[np.atleast_1d(np.asarray(y, dtype=np.float64)) for y in frame["y_true"]])  # type: ignore[misc]
 
 
 def write_predictions(path: Path, frame: pd.DataFrame) -> None:
