@@ -32,7 +32,6 @@ def source_preprocess(preprocess: Preprocess, augmentation: Augmentation) -> Pre
 
 def build_augmentation(augmentation: Augmentation, preprocess: Preprocess) -> Any:
     """PIL image to augmented PIL image of the network's input size, by timm's and torchvision's transforms."""
-    from timm.data.auto_augment import rand_augment_transform
     from timm.data.transforms import RandomResizedCropAndInterpolation, str_to_pil_interp
     from torchvision import transforms as T
 
@@ -62,8 +61,22 @@ def build_augmentation(augmentation: Augmentation, preprocess: Preprocess) -> An
             "img_mean": tuple(min(255, round(255 * m)) for m in mean),
             "interpolation": str_to_pil_interp(preprocess.interpolation),
         }
-        steps.append(rand_augment_transform(a.rand_augment, settings))
+        steps.append(_rand_augment(a.rand_augment, settings))
     return T.Compose(steps)
+
+
+def _rand_augment(policy: str, settings: dict[str, Any]) -> Any:
+    """timm's RandAugment; its strongest posterisation (0 bits, a black image) is an error in newer Pillow versions."""
+    from timm.data import auto_augment
+
+    def posterize(image: Any, bits: int, **_: Any) -> Any:
+        return auto_augment.posterize(image, bits) if bits > 0 else image.point(lambda _: 0)
+
+    augment = auto_augment.rand_augment_transform(policy, settings)
+    for operation in augment.ops:
+        if operation.aug_fn is auto_augment.posterize:
+            operation.aug_fn = posterize
+    return augment
 
 
 class AugmentedImages(Dataset[tuple[torch.Tensor, int]]):

@@ -58,6 +58,19 @@ def test_every_preset_turns_a_prepared_image_into_one_of_the_networks_size(prese
     assert (varied[0] != varied[2]).any()
 
 
+def test_the_published_policy_survives_its_strongest_posterisation():
+    from PIL import Image
+
+    policy = Augmentation(horizontal_flip=0.0, rand_augment="rand-m10-mstd0.5-inc1")
+    transform = build_augmentation(policy, Preprocess("eval", 16, mean=HALF, std=HALF))
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8))
+    black = 0
+    for seed in range(200):
+        seed_everything(seed)
+        black += not np.asarray(transform(image)).any()
+    assert black > 0, "a posterisation to 0 bits was drawn"
+
+
 def test_larger_training_images_keep_the_crop_and_drop_the_evaluation_margin():
     preprocess = Preprocess("eval", 224, resize="short_side", resize_to=256, crop="fundus_circle")
     source = source_preprocess(preprocess, Augmentation(source_size=448))
