@@ -68,7 +68,7 @@ def _read_tables(base: Path, parts: Mapping[str, tuple[str, str]]) -> pd.DataFra
         found = image_files(folder / folder_name if (folder / folder_name).is_dir() else folder)
         labels = read_table(label_path, ("id_code", "diagnosis"), "aptos2019")
         for line, row in enumerate(labels.to_dict("records"), 2):
-            where = f"{label_path.name}, line {line}"
+            where = f"{label_path.name}, line {line} ({row['id_code']})"
             path = find_image(found, str(row["id_code"]))
             if path is None:
                 problems.add(f"{where}: no image file for {row['id_code']!r} in {folder.name}")

@@ -51,7 +51,8 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
         found = image_files(folder)
         named: set[str] = set()
         for line, row in enumerate(labels.to_dict("records"), 2):
-            name, where = str(row["Image name"]), f"{label_path.name}, line {line}"
+            name = str(row["Image name"])
+            where = f"{label_path.name}, line {line} ({name})"
             path = find_image(found, name)
             if path is None:
                 problems.add(f"{where}: no image file for {name!r} in {folder.name}")

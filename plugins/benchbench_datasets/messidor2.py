@@ -45,7 +45,8 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
     problems = Problems("messidor2")
     records: list[dict[str, object]] = []
     for line, row in enumerate(read_table(labels_path, required, "messidor2").to_dict("records"), 2):
-        where, name = f"{labels_path.name}, line {line}", str(row["image_id"])
+        name = str(row["image_id"])
+        where = f"{labels_path.name}, line {line} ({name})"
         if code(row["adjudicated_gradable"], 2, problems, f"{where}: adjudicated_gradable") == 0:
             continue
         path = find_image(found, name)

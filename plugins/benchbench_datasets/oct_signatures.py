@@ -49,7 +49,8 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
     problems = Problems("oct_signatures")
     records: list[dict[str, object]] = []
     for line, row in enumerate(frame.to_dict("records"), 2):
-        where, name = f"labels.csv, line {line}", str(row["image"])
+        name = str(row["image"])
+        where = f"labels.csv, line {line} ({name})"
         path = find_image(found, name)
         if path is None:
             problems.add(f"{where}: no image file for {name!r} in images")

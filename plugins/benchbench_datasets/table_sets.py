@@ -45,7 +45,7 @@ def _read(
     records: list[dict[str, object]] = []
     frame = read_table(label_path, (image_column, *required), dataset)
     for line, row in enumerate(frame.to_dict("records"), 2):
-        where = f"{label_path.name}, line {line}"
+        where = f"{label_path.name}, line {line} ({row[image_column]})"
         path = find_image(found, str(row[image_column]))
         if path is None:
             problems.add(f"{where}: no image file for {row[image_column]!r} in {folder.name}")

@@ -125,8 +125,10 @@ def test_a_label_outside_the_scheme_is_refused_with_file_line_and_value(copy):
     path.write_text("\n".join(lines))
     with pytest.raises(DataError) as error:
         table_of(root, "aptos2019")
-    assert "train.csv, line 4: diagnosis: '7' is not a whole number from 0 to 4" in str(error.value)
-    assert "train.csv, line 10: diagnosis: 'mild'" in str(error.value)
+    ids = [lines[3].split(",")[0], lines[9].split(",")[0]]
+    first = f"train.csv, line 4 ({ids[0]}): diagnosis: '7' is not a whole number from 0 to 4"
+    assert first in str(error.value)
+    assert f"train.csv, line 10 ({ids[1]}): diagnosis: 'mild'" in str(error.value)
 
 
 def test_aptos_class_folders_and_the_resplit_form_give_the_same_grades(copy, tmp_path):
