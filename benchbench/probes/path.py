@@ -105,34 +105,80 @@ def expand(p: Floats, present: NDArray[np.int64], n_classes: int) -> Floats:
     return full
 
 
+@dataclass(frozen=True)
+class _Space:
+    """What jobs share that are solved together: features standardised by `standard`, and their design.
+
+    `basis` (D, r) orthonormal: the design's columns are the features along it; None: the features themselves.
+    """
+
+    standard: Standardisation
+    design: Design
+    basis: Floats | None = None
+
+
 class Embeddings:
-    """Embeddings standardised once, on which any number of jobs is solved.
+    """Embeddings on which any number of jobs is solved.
+
+    With more rows than features, all jobs share one standardised design; each has its own scales on it. With fewer
+    rows than features, the optimum lies in the space that the job's training rows span: it is solved there, in the
+    coordinates of their principal components, which is exact and several times cheaper.
 
     Args:
         X: (n, D) finite numbers.
         device: Where the products run, for instance "cpu" or "cuda".
-        fits: How many fits are to come; decides whether the eigenvectors pay.
+        fits: How many fits are to come; decides whether the eigenvectors of a shared design pay.
     """
 
     def __init__(self, X: NDArray, *, device: str, fits: int) -> None:
         import torch
 
-        from .solver import Design
+        self.X, self.device, self.fits = X, torch.device(device), fits
+        self.narrow = len(X) <= X.shape[1]
+        self._spaces: dict[bytes, _Space] = {}
 
-        self.X, self.device = X, torch.device(device)
-        self.standard = Standardisation.of(X)
-        features = torch.from_numpy(self.standard(X)).to(self.device)
-        self.design: Design = Design(features, precondition=fits >= ROTATE_FROM)
+    def space(self, train: NDArray[np.bool_]) -> _Space:
+        """The space for jobs that learn from the rows `train`."""
+        key = train.tobytes() if self.narrow else b""
+        if key not in self._spaces:
+            self._spaces[key] = self._spanned(train) if self.narrow else self._shared()
+        return self._spaces[key]
+
+    def _shared(self) -> _Space:
+        import torch
+
+        from .solver import Design, Preconditioner
+
+        standard = Standardisation.of(self.X)
+        features = torch.from_numpy(standard(self.X)).to(self.device)
+        rotate = self.fits >= ROTATE_FROM
+        found = Preconditioner.of(features.float()) if rotate else Preconditioner(None, None)
+        return _Space(standard, Design(features, found))
+
+    def _spanned(self, train: NDArray[np.bool_]) -> _Space:
+        import torch
+
+        from .solver import Design, Preconditioner
+
+        standard = Standardisation.of(self.X, train)
+        features = standard(self.X)
+        learned = features[train]
+        spectrum, left = np.linalg.eigh(learned @ learned.T)
+        kept = spectrum > spectrum[-1] * len(learned) * np.finfo(np.float64).eps
+        basis = learned.T @ (left[:, kept] / np.sqrt(spectrum[kept]))
+        scores = torch.from_numpy(features @ basis).to(self.device)
+        variances = torch.from_numpy(spectrum[kept] / len(learned)).to(self.device)
+        return _Space(standard, Design(scores, Preconditioner(None, variances)), basis)
 
     def solve(self, jobs: Sequence[Job], *, tol: float, max_iter: int) -> list[JobFit]:
-        """Solve all jobs; those with equally many classes share their products."""
+        """Solve all jobs; those in the same space and with equally many classes share their products."""
         prepared = [_Prepared(self, job) for job in jobs]
-        batches: dict[int, list[int]] = defaultdict(list)
-        for j, item in enumerate(prepared):
+        batches: dict[tuple[int, int], list[_Prepared]] = defaultdict(list)
+        for item in prepared:
             if item.learnable:
-                batches[item.columns].append(j)
-        for members in batches.values():
-            _solve_batch(self, [prepared[j] for j in members], tol, max_iter)
+                batches[id(item.space), item.columns].append(item)
+        for items in batches.values():
+            _solve_batch(self, items, tol, max_iter)
         return [item.result() for item in prepared]
 
 
@@ -143,7 +189,9 @@ class _Prepared:
         used = job.train & (job.codes >= 0)
         self.job, self.solved = job, dict[int, tuple]()
         self.present, counts = np.unique(job.codes[used], return_counts=True)
-        self.standard = data.standard if bool(job.train.all()) else Standardisation.of(data.X, job.train)
+        self.space = data.space(job.train)
+        shared = bool(job.train.all()) or self.space.basis is not None
+        self.standard = self.space.standard if shared else Standardisation.of(data.X, job.train)
         self.columns = 1 if len(self.present) == 2 else len(self.present)
         self.learnable = len(self.present) >= 2
         if not self.learnable:
@@ -156,8 +204,11 @@ class _Prepared:
             weights *= (used.sum() / (len(self.present) * counts))[local]
         self.total = weights.sum()
         self.weights: Floats = weights / self.total
-        self.ratio: Floats = data.standard.scale / self.standard.scale
-        self.centre: Floats = (self.standard.mean - data.standard.mean) / data.standard.scale
+        scale = self.space.standard.scale
+        self.ratio: Floats = scale / self.standard.scale
+        self.centre: Floats = (self.standard.mean - self.space.standard.mean) / scale
+        if self.space.basis is not None:
+            self.ratio, self.centre = np.ones(self.space.basis.shape[1]), np.zeros(self.space.basis.shape[1])
 
     def begin(self, position: int) -> tuple[Floats, Floats]:
         """Start (K, D), (K,) for the C at `position`: a cubic in log C through the nearest solved ones."""
@@ -177,6 +228,7 @@ class _Prepared:
     def _cold(self) -> tuple[Floats, Floats]:
         if self.job.start is not None:
             coef, intercept = self.job.start
+            coef = coef if self.space.basis is None else coef @ self.space.basis
             return coef, intercept - self._shift(coef)
         share = (self.targets * self.weights).sum(axis=1)
         intercept = np.log(share / (1 - share)) if self.columns == 1 else np.log(share) - np.log(share).mean()
@@ -193,10 +245,11 @@ class _Prepared:
             np.stack(part) for part in zip(*(self.solved[i] for i in range(len(self.job.C))), strict=True)
         ]
         coef, intercept, logits, iterations, converged, gap = parts
+        basis = self.space.basis
         return JobFit(
             self.present,
             self.standard,
-            coef,
+            coef if basis is None else coef @ basis.T,
             intercept + self._shift(coef),
             logits,
             iterations,
@@ -262,7 +315,7 @@ def _solve_chunk(
     )
     starts = [item.begin(i) for item, i in chunk]
     found: Solution = solve(
-        data.design,
+        chunk[0][0].space.design,
         problem,
         coef=stack([coef for coef, _ in starts]),
         intercept=stack([intercept for _, intercept in starts]),

@@ -98,8 +98,8 @@ def mean_loss(logits: Tensor, problem: Problem) -> Tensor:
 class Preconditioner:
     """Coordinates in which the objective is nearly round: w = T t with T T' = (curvature * correlation + penalty)^-1.
 
-    `basis` (D, r) holds eigenvectors and `spectrum` (r,) eigenvalues of the correlation matrix. With r < D (fewer
-    rows than features) the remaining directions see the penalty alone. Without a basis, T is a scalar.
+    `basis` (D, D) holds the eigenvectors and `spectrum` (D,) the eigenvalues of the correlation matrix. Without a
+    basis the columns themselves are taken for the eigenvectors; without a spectrum T is a scalar.
     """
 
     def __init__(self, basis: Tensor | None, spectrum: Tensor | None) -> None:
@@ -108,63 +108,37 @@ class Preconditioner:
 
     @classmethod
     def of(cls, features: Tensor) -> Preconditioner:
-        """Eigenvectors of the correlation matrix of standardised `features` (n, D), by the smaller Gram matrix."""
-        n, width = features.shape
-        if n > width:
-            spectrum, basis = torch.linalg.eigh(product(features.T, features) / n)
-            return cls(basis.contiguous(), spectrum.clamp(min=0))
-        wide = features.double()
-        spectrum, left = torch.linalg.eigh(product(wide, wide.T) / n)
-        kept = spectrum > 1e-10 * spectrum[-1]
-        basis = product(wide.T, left[:, kept].contiguous()) / torch.sqrt(n * spectrum[kept])
-        return cls(basis.float().contiguous(), spectrum[kept].float())
+        """Eigenvectors of the correlation matrix of standardised `features` (n, D)."""
+        spectrum, basis = torch.linalg.eigh(product(features.T, features) / len(features))
+        return cls(basis.contiguous(), spectrum.clamp(min=0))
 
     def rates(self, penalty: Tensor) -> Tensor:
-        """What `apply` and `adjoint` need to know of each fit (B, 1, r)."""
-        if self.spectrum is None:
-            return torch.rsqrt(CURVATURE + penalty).float()
-        rate = torch.rsqrt(CURVATURE * self.spectrum.double() + penalty)
-        return (rate if self._complete() else rate * torch.sqrt(penalty) - 1).float()
+        """What `apply` and `adjoint` need to know of each fit (B, 1, D) or (B, 1, 1)."""
+        spectrum = penalty.new_ones(1) if self.spectrum is None else self.spectrum.double()
+        return torch.rsqrt(CURVATURE * spectrum + penalty).float()
 
-    def apply(self, t: Tensor, rates: Tensor, penalty: Tensor) -> Tensor:
+    def apply(self, t: Tensor, rates: Tensor) -> Tensor:
         """w = T t for t (B, K, D)."""
-        if self.basis is None or self.transposed is None:
-            return t * rates
-        if self._complete():
-            return _rows_product(t * rates, self.transposed)
-        return self._low_rank(t, rates, penalty)
+        return t * rates if self.transposed is None else _rows_product(t * rates, self.transposed)
 
-    def adjoint(self, g: Tensor, rates: Tensor, penalty: Tensor) -> Tensor:
+    def adjoint(self, g: Tensor, rates: Tensor) -> Tensor:
         """T' g for g (B, K, D)."""
-        if self.basis is None:
-            return g * rates
-        if self._complete():
-            return _rows_product(g, self.basis) * rates
-        return self._low_rank(g, rates, penalty)
-
-    def _complete(self) -> bool:
-        return self.basis is not None and self.basis.shape[0] == self.basis.shape[1]
-
-    def _low_rank(self, t: Tensor, rates: Tensor, penalty: Tensor) -> Tensor:
-        assert self.basis is not None
-        assert self.transposed is not None
-        inside = _rows_product(_rows_product(t, self.basis) * rates, self.transposed)
-        return (t + inside) * torch.rsqrt(penalty).float()
+        return g * rates if self.basis is None else _rows_product(g, self.basis) * rates
 
 
 class Design:
-    """Standardised features of all rows, in the precisions and layouts that the products want.
+    """Features of all rows, in the precisions and layouts that the products want.
 
     Args:
         features: (n, D) float64.
-        precondition: Find the eigenvectors; pays where four fits or more share them.
+        preconditioner: The coordinates to solve in.
     """
 
-    def __init__(self, features: Tensor, *, precondition: bool) -> None:
+    def __init__(self, features: Tensor, preconditioner: Preconditioner) -> None:
         self.exact = features
         self.single = features.float()
         self.transposed = self.single.T.contiguous()
-        self.preconditioner = Preconditioner.of(self.single) if precondition else Preconditioner(None, None)
+        self.preconditioner = preconditioner
 
     def logits(self, coef: Tensor, intercept: Tensor, problem: Problem) -> Tensor:
         """Float64 logits (B, K, n) of every row."""
@@ -235,11 +209,11 @@ class _Solver:
         residual = (probabilities(logits) - problem.targets) * problem.weights
         gradient = _rows_product(residual, self.design.exact) * problem.ratio + problem.penalty * s.coef[rows]
         gradient0 = residual.sum(2, keepdim=True)
-        return logits, residual, gradient, gradient0, self._round(gradient, gradient0, s.rates[rows], problem)
+        return logits, residual, gradient, gradient0, self._round(gradient, gradient0, s.rates[rows])
 
-    def _round(self, gradient: Tensor, gradient0: Tensor, rates: Tensor, problem: Problem) -> Tensor:
+    def _round(self, gradient: Tensor, gradient0: Tensor, rates: Tensor) -> Tensor:
         """A gradient in the preconditioner's coordinates, the intercept last: float32 (B, K (D + 1))."""
-        inner = self.design.preconditioner.adjoint(gradient.float(), rates, problem.penalty)
+        inner = self.design.preconditioner.adjoint(gradient.float(), rates)
         return torch.cat([inner, gradient0.float() / CURVATURE**0.5], 2).flatten(1)
 
     # One iteration ------------------------------------------------------------------------------------------------
@@ -296,7 +270,7 @@ class _Solver:
         B, K, D = s.coef.shape
         direction = self._direction(iteration)
         parts = direction.view(B, K, D + 1)
-        step = design.preconditioner.apply(parts[..., :D].contiguous(), s.rates, problem.penalty)
+        step = design.preconditioner.apply(parts[..., :D].contiguous(), s.rates)
         step0 = parts[..., D:].double() / CURVATURE**0.5
         moved = _rows_product(step * problem.ratio.float(), design.transposed).double() + step0
         step = step.double()
@@ -313,7 +287,7 @@ class _Solver:
         grown = _rows_product(change.float(), design.single).double() * problem.ratio + problem.penalty * step
         grown0 = change.sum(2, keepdim=True)
         s.gradient, s.gradient0 = s.gradient + grown, s.gradient0 + grown0
-        turned = self._round(grown, grown0, s.rates, problem)
+        turned = self._round(grown, grown0, s.rates)
         s.scaled = s.scaled + turned
         self._remember(iteration % MEMORY, direction * length[:, :, 0].float(), turned)
 

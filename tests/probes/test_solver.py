@@ -84,7 +84,7 @@ def test_few_fits_reach_the_optimum_without_a_rotation(grid):
     X, y, _ = embeddings(400, 30, 3)
     assert_at_the_optimum(X, y, grid)
     data = Embeddings(X, device="cpu", fits=len(grid))
-    assert data.design.preconditioner.basis is None
+    assert data.space(np.ones(len(X), dtype=bool)).design.preconditioner.basis is None
 
 
 @pytest.mark.slow
@@ -103,8 +103,9 @@ def test_a_column_that_is_constant_changes_nothing():
     assert np.allclose(plain.predict_proba(X), wide.predict_proba(padded), atol=1e-6)
 
 
-def test_a_fold_is_standardised_and_fitted_as_if_the_other_rows_did_not_exist():
-    X, y, _ = embeddings(400, 30, 4)
+@pytest.mark.parametrize("width", [30, 500])
+def test_a_fold_is_standardised_and_fitted_as_if_the_other_rows_did_not_exist(width):
+    X, y, _ = embeddings(400, width, 4)
     X[:, 3] = 5.0
     train = np.arange(400) % 3 != 0
     X[~train, 3] = 7.0  # constant among the training rows only
