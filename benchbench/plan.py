@@ -6,6 +6,7 @@ the dry run share it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -137,6 +138,10 @@ def make_plan(
 ) -> Plan:
     """Cells in suite order: protocol, then encoder, then the protocol's own cells, then seeds."""
     cells: list[Cell] = []
+    # Hashing the labels of a large dataset takes seconds: once per task, not per cell.
+    identity_of = functools.cache(
+        lambda name: _task_identity(survey.datasets[name.rpartition("/")[0]], survey.task(name))
+    )
     for protocol in protocols:
         tasks = tuple(
             (name, task)
@@ -153,7 +158,7 @@ def make_plan(
                 continue
             for spec in specs:
                 for seed in protocol.seeds:
-                    cell = _cell(survey, encoder, protocol, spec, seed, is_cached, demo)
+                    cell = _cell(survey, encoder, protocol, spec, seed, is_cached, identity_of)
                     if _selected(cell, only or {}):
                         cells.append(cell)
     return Plan(file, survey, protocols, tuple(cells), demo)
@@ -177,7 +182,7 @@ def _cell(
     spec: CellSpec,
     seed: int,
     is_cached: Callable[[str], bool],
-    demo: bool,
+    identity_of: Callable[[str], Mapping[str, Any]],
 ) -> Cell:
     datasets = {n: survey.datasets[n.rpartition("/")[0]] for n in spec.tasks}
     problems = dict.fromkeys([d.problem for d in datasets.values() if d.problem])
@@ -189,7 +194,7 @@ def _cell(
     identity = {
         "schema": SCHEMA_VERSION,
         "encoder": encoder_identity(encoder),
-        "tasks": {n: _task_identity(datasets[n], survey.task(n)) for n in spec.tasks},
+        "tasks": {n: identity_of(n) for n in spec.tasks},
         "train": list(spec.sources),
         "targets": list(spec.targets),
         "axes": dict(spec.axes),

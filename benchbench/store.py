@@ -24,6 +24,8 @@ from .errors import StoreError
 STORE_VARIABLE = "BENCHBENCH_STORE"
 KINDS = ("prepared", "embeddings", "predictions", "cost")
 MANIFEST = "manifest.json"
+ALWAYS_HASHED = 2**22
+"""Artefacts below this many bytes are hashed at every look, which costs milliseconds."""
 
 
 def default_root() -> Path:
@@ -133,14 +135,14 @@ class Store:
     def find(self, kind: str, key: str) -> Artefact | None:
         """The artefact, if it is complete and its files are what the manifest says; else None.
 
-        A file that changed since it was last verified is hashed again; a corrupt artefact is moved to
-        quarantine, so that it is computed anew.
+        Small artefacts are hashed every time, large ones where a file changed since it was written; a corrupt
+        artefact is moved to quarantine, so that it is computed anew.
         """
         folder = self.folder(kind, key)
         artefact = _read_manifest(kind, key, folder)
         if artefact is None:
             return None
-        fault = _first_fault(artefact, deep=False)
+        fault = _first_fault(artefact, deep=artefact.bytes < ALWAYS_HASHED)
         if fault:
             self.quarantine(artefact, fault)
             return None

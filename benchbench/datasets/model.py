@@ -85,10 +85,14 @@ class LoadedDataset:
         import numpy as np
 
         found = self._task(task)
-        labels = np.atleast_2d(self.labels(found).T).T
+        columns = []
+        for column in np.atleast_2d(self.labels(found).T):
+            values, codes = np.unique(column, return_inverse=True)
+            texts = np.array([format(v, "g") for v in values], dtype=object)
+            columns.append(texts[codes].tolist())
+        rows = zip(self.image_ids, zip(*columns, strict=True), strict=True)
         digest = hashlib.sha256(repr((found.kind, found.classes)).encode())
-        for image_id, row in zip(self.image_ids, labels, strict=True):
-            digest.update(f"{image_id}\t{' '.join(format(v, 'g') for v in row)}\n".encode())
+        digest.update("".join(f"{image_id}\t{' '.join(row)}\n" for image_id, row in rows).encode())
         return digest.hexdigest()[:32]
 
     def part(self, task: Task | str, split: str) -> Part:
