@@ -117,6 +117,17 @@ def main(arguments: list[str] | None = None) -> Any:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        place = f"\n  where: {error.filename}" if error.filename else ""
+        click.echo(
+            f"Error: A file cannot be read or written: {error.strerror or error}.{place}\n"
+            "  what to do: look at free space and permissions there; finished work is kept, and the same command "
+            "carries on",
+            err=True,
+        )
+        sys.exit(EXIT_USAGE)
     except Exception as error:
         if "--debug" in arguments:
             raise
