@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+SILENT_S = 30 * 60
+"""A run writes to its log every ten seconds, but a long training epoch may keep it silent."""
+
 
 def live_runs(folder: Path, done: int, total: int) -> Iterator[str]:
     """One line for each run of a suite that has not finished, newest first, with the time left."""
@@ -18,10 +21,23 @@ def live_runs(folder: Path, done: int, total: int) -> Iterator[str]:
         except (OSError, ValueError):
             continue
         if info.get("status") == "running":
-            started = datetime.fromisoformat(info["started"])
-            elapsed = (datetime.now(UTC) - started).total_seconds()
-            left = f"{total - done} cells left; {_last_line(path.parent)}"
-            yield f"  {path.parent.name}: started {elapsed:.0f} s ago, {left}"
+            now = datetime.now(UTC)
+            elapsed = (now - datetime.fromisoformat(info["started"])).total_seconds()
+            silent = now.timestamp() - _last_change(path.parent)
+            yield f"  {path.parent.name}: {_state(elapsed, silent, total - done)}; {_last_line(path.parent)}"
+
+
+def _state(elapsed: float, silent: float, left: int) -> str:
+    """In words: going on, or most likely killed."""
+    if silent > SILENT_S:
+        return f"no sign of life for {silent / 60:.0f} min, most likely it was killed: the same command carries on"
+    return f"started {elapsed:.0f} s ago, {left} cells left"
+
+
+def _last_change(folder: Path) -> float:
+    return max(
+        (p.stat().st_mtime for p in (folder / "run.json", folder / "log.txt") if p.exists()), default=0.0
+    )
 
 
 def _last_line(folder: Path) -> str:

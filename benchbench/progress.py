@@ -30,13 +30,14 @@ class Reporter:
             if self._task is None:
                 self._task = self._bars.add_task(self.title, total=total, note="")
             self._bars.update(self._task, completed=done, total=total, note=_plain(note))
-            return
         now = time.monotonic()
         if done >= total or now - self._last_line >= LINE_EVERY_S:
             self._last_line = now
             rate = done / max(now - self._started, 1e-9)
             left = f", {(total - done) / rate:.0f} s left" if 0 < done < total and rate > 0 else ""
-            log.info("%s: %d of %d (%.1f/s%s) %s", self.title, done, total, rate, left, note)
+            # Beside a bar, the line is for the run's log file only, where `bench status` finds it.
+            level = logging.INFO if self._bars is None else logging.DEBUG
+            log.log(level, "%s: %d of %d (%.1f/s%s) %s", self.title, done, total, rate, left, note)
 
 
 def _plain(text: str) -> str:

@@ -278,3 +278,16 @@ def test_a_failing_cell_is_reported_and_the_rest_goes_on(data: Path, tmp_path: P
     statuses = {(r["task"], r["status"]) for r in rows_of(folder)}
     assert statuses == {("idrid/referable", "done"), ("idrid/grade", "failed")}
     assert "planted fault" in (folder / "reports/small/latest/report.html").read_text()
+
+
+def test_a_store_that_cannot_be_written_ends_in_one_plain_message(tmp_path: Path) -> None:
+    simulated = SUITE.replace("tasks:", "datasets: {idrid: {simulated: {images: 40, seed: 1}}}\ntasks:")
+    write_suite(tmp_path / "here", simulated)
+    (tmp_path / "here/store").write_text("a file where the store should be")
+    done = bench(tmp_path / "here", "run", "small.yaml")
+    assert done.returncode == 2
+    assert "cannot be" in done.stderr
+    assert "store" in done.stderr
+    assert "what to do" in done.stderr
+    assert "fault in benchbench" not in done.stderr
+    assert "Traceback" not in done.stderr
