@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..results import Row, Run
+from ..results import DatasetRecord, Row, Run
 from .model import FloatArray
 
 if TYPE_CHECKING:
@@ -105,7 +105,9 @@ def panel_keys(rows: Iterable[Row]) -> dict[Key, list[Row]]:
     return found
 
 
-def cases_of(key: Key, rows: list[Row], predictions: Predictions, paired_eyes: bool = False) -> Cases | None:
+def cases_of(
+    key: Key, rows: list[Row], predictions: Predictions, dataset: DatasetRecord | None
+) -> Cases | None:
     """The cases of one panel; None when no cell of it is done."""
     scores: dict[str, dict[int, FloatArray]] = {}
     validation: dict[str, dict[int, Scored]] = {}
@@ -129,6 +131,8 @@ def cases_of(key: Key, rows: list[Row], predictions: Predictions, paired_eyes: b
     if reference is None:
         return None
     groups, identified = _patients(reference)
+    if dataset is not None and dataset.cluster is None:
+        identified = False  # its groups are images, joined where their files are identical
     return Cases(
         key,
         reference.labels,
@@ -139,7 +143,7 @@ def cases_of(key: Key, rows: list[Row], predictions: Predictions, paired_eyes: b
         validation,
         {e: tuple(sorted(r, key=lambda row: row.seed)) for e, r in by_encoder.items()},
         refused,
-        paired_eyes,
+        dataset is not None and dataset.paired_eyes,
     )
 
 
@@ -174,10 +178,10 @@ def _patients(reference: Scored) -> tuple[NDArray[np.object_] | None, bool]:
 def load_cases(run: Run) -> dict[Key, Cases]:
     """The cases of every panel of a run that has results."""
     predictions = Predictions(run.predictions)
-    paired = {d.name for d in run.info.datasets if d.paired_eyes}
+    datasets = {d.name: d for d in run.info.datasets}
     found = {}
     for key, rows in panel_keys(run.rows).items():
-        cases = cases_of(key, rows, predictions, key[0].rpartition("/")[0] in paired)
+        cases = cases_of(key, rows, predictions, datasets.get(key[0].rpartition("/")[0]))
         if cases is not None:
             found[key] = cases
     return found

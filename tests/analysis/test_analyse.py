@@ -178,8 +178,13 @@ def test_several_images_of_a_patient_give_the_clustered_test(tmp_path: Path) -> 
 
 def test_a_paired_data_set_without_patient_names_gets_no_p_value(tmp_path: Path) -> None:
     run = run_of(tmp_path, tasks=(FakeTask("messidor2/referable", n=240, eyes=2),))
-    run.predictions["group"] = ""
+    run.predictions["group"] = run.predictions[
+        "image_id"
+    ]  # as the runner writes it where no patient is known
+    datasets = tuple(dataclasses.replace(d, cluster=None) for d in run.info.datasets)
+    run = dataclasses.replace(run, info=dataclasses.replace(run.info, datasets=datasets))
     panel = analyse(run).panels[0]
+    assert panel.n_patients is None
     assert all(c.p_value is None and c.ci_low is None for c in panel.comparisons)
     assert all(e.ci_low is None and e.value is not None for e in panel.estimates)
     assert any("names no patients" in note for note in panel.notes)
