@@ -42,7 +42,7 @@ class ImageSet:
     """The images of a dataset in table order."""
 
     dataset: str
-    paths: tuple[Path, ...]
+    paths: Sequence[Path]
     sha256: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -267,7 +267,7 @@ class _Job:
             self._count_model(key, time.perf_counter() - started)  # where a GPU is waited for
             started = time.perf_counter()
             paths = self.images.paths[rows.start : rows.stop]
-            check_finite(embedded, self.requests[key], paths)
+            check_finite(embedded, self.requests[key], tuple(paths))
             parts[key].write(index, embedded)
             self.times.write += time.perf_counter() - started
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from ..api import DatasetInfo, Task
 from ..context import Part
@@ -19,6 +19,25 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SIMULATED_MARKER = "SIMULATED.txt"
+
+
+class FilePaths(Sequence[Path]):
+    """Paths kept as text until one is asked for: a million Path objects cost ten seconds and 300 MB."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = tuple(texts)
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    @overload
+    def __getitem__(self, index: int) -> Path: ...
+    @overload
+    def __getitem__(self, index: slice) -> FilePaths: ...
+    def __getitem__(self, index: int | slice) -> Path | FilePaths:
+        if isinstance(index, slice):
+            return FilePaths(self._texts[index])
+        return Path(self._texts[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,19 +69,19 @@ class LoadedDataset:
         return len(self.frame)
 
     @cached_property
-    def paths(self) -> tuple[Path, ...]:
+    def paths(self) -> Sequence[Path]:
         """Image files, in table order."""
-        return tuple(Path(p) for p in self.frame["path"])
+        return FilePaths([str(p) for p in self.frame["path"].tolist()])
 
     @cached_property
     def sha256(self) -> tuple[str, ...]:
         """sha256 of each image file, in table order."""
-        return tuple(self.frame["sha256"])
+        return tuple(self.frame["sha256"].tolist())
 
     @cached_property
     def image_ids(self) -> tuple[str, ...]:
         """Identifier of each image, in table order."""
-        return tuple(self.frame["image_id"])
+        return tuple(self.frame["image_id"].tolist())
 
     @property
     def patients(self) -> int | None:
