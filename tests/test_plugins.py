@@ -68,7 +68,7 @@ def test_a_third_partys_encoder_runs_in_the_quickstart_by_name(site: Path, tmp_p
         quickstart.replace("  - efficientnet_lite2\n", "  - good_squares\n")
         .replace("  - untrained/tf_efficientnet_lite0\n", "")
         .replace("  - efficientnet_lite0\n", "")
-        .replace("images: 400", "images: 80")
+        .replace("images: 300", "images: 80")
     )
     assert "good_squares" in suite.read_text()
     done = bench(site, "run", str(suite), "--out", str(tmp_path / "out"))
