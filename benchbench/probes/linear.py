@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import checks
+from .accuracy import KEPT
 from .fitted import FittedMultilabelProbe, FittedPath, FittedProbe, ProbeGrid
 from .path import ClassWeight, Embeddings, Job
-from .search import FINAL_TOL, Search, warn_if_unfinished
+from .search import Search, warn_if_unfinished
 from .threads import thread_limit
 
 
@@ -27,7 +28,7 @@ def fit_path(
     class_weight: ClassWeight = None,
     device: str = "cpu",
     threads: int | None = None,
-    tol: float = FINAL_TOL,
+    tol: float = KEPT.nats,
     max_iter: int = 3000,
 ) -> FittedPath:
     """Fit one logistic regression per C, to scikit-learn's optimum.
@@ -53,7 +54,7 @@ def fit_path(
         data = Embeddings(table, device=device, fits=len(grid))
         everything = np.ones(len(table), dtype=bool)
         job = Job(codes, everything, grid, class_weight)
-        (fit,) = data.solve([job], tol=tol, max_iter=max_iter)
+        (fit,) = data.solve([job], replace(KEPT, nats=tol), max_iter)
     warn_if_unfinished(fit.converged, max_iter)
     return FittedPath(
         grid,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from .accuracy import Accuracy
 
 if TYPE_CHECKING:
     from .solver import Design, Problem, Solution
@@ -74,6 +76,14 @@ class JobFit:
     converged: NDArray[np.bool_]
     gap: Floats
 
+    def with_fit(self, position: int, other: JobFit) -> JobFit:
+        """This one with the fit for the C at `position` replaced by the only fit of `other`, the same job."""
+        names = ("coef", "intercept", "logits", "iterations", "converged", "gap")
+        arrays = {name: getattr(self, name).copy() for name in names}
+        for name, array in arrays.items():
+            array[position] = getattr(other, name)[0]
+        return replace(self, **arrays)
+
     def probabilities(self, n_classes: int) -> Floats:
         """(m, n, n_classes); classes absent from the training rows get 0. Without any label: all the same."""
         if len(self.present) < 2:
@@ -136,6 +146,14 @@ class Embeddings:
         self.X, self.device, self.fits = X, torch.device(device), fits
         self.narrow = len(X) <= X.shape[1]
         self._spaces: dict[bytes, _Space] = {}
+        self._standards: dict[bytes, Standardisation] = {}
+
+    def standard(self, train: NDArray[np.bool_]) -> Standardisation:
+        """Means and scales of the rows `train`."""
+        key = train.tobytes()
+        if key not in self._standards:
+            self._standards[key] = Standardisation.of(self.X, train)
+        return self._standards[key]
 
     def space(self, train: NDArray[np.bool_]) -> _Space:
         """The space for jobs that learn from the rows `train`."""
@@ -160,7 +178,7 @@ class Embeddings:
 
         from .solver import Design, Preconditioner
 
-        standard = Standardisation.of(self.X, train)
+        standard = self.standard(train)
         features = standard(self.X)
         learned = features[train]
         spectrum, left = np.linalg.eigh(learned @ learned.T)
@@ -170,7 +188,7 @@ class Embeddings:
         variances = torch.from_numpy(spectrum[kept] / len(learned)).to(self.device)
         return _Space(standard, Design(scores, Preconditioner(None, variances)), basis)
 
-    def solve(self, jobs: Sequence[Job], *, tol: float, max_iter: int) -> list[JobFit]:
+    def solve(self, jobs: Sequence[Job], accuracy: Accuracy, max_iter: int) -> list[JobFit]:
         """Solve all jobs; those in the same space and with equally many classes share their products."""
         prepared = [_Prepared(self, job) for job in jobs]
         batches: dict[tuple[int, int], list[_Prepared]] = defaultdict(list)
@@ -178,7 +196,7 @@ class Embeddings:
             if item.learnable:
                 batches[id(item.space), item.columns].append(item)
         for items in batches.values():
-            _solve_batch(self, items, tol, max_iter)
+            _solve_batch(self, items, accuracy, max_iter)
         return [item.result() for item in prepared]
 
 
@@ -191,7 +209,7 @@ class _Prepared:
         self.present, counts = np.unique(job.codes[used], return_counts=True)
         self.space = data.space(job.train)
         shared = bool(job.train.all()) or self.space.basis is not None
-        self.standard = self.space.standard if shared else Standardisation.of(data.X, job.train)
+        self.standard = self.space.standard if shared else data.standard(job.train)
         self.columns = 1 if len(self.present) == 2 else len(self.present)
         self.learnable = len(self.present) >= 2
         if not self.learnable:
@@ -286,26 +304,28 @@ def levels(count: int) -> list[list[int]]:
     return [first[:cold], *([i] for i in first[cold:]), [i for i in range(count) if i not in first]]
 
 
-def _solve_batch(data: Embeddings, items: list[_Prepared], tol: float, max_iter: int) -> None:
+def _solve_batch(data: Embeddings, items: list[_Prepared], accuracy: Accuracy, max_iter: int) -> None:
     longest = max(len(item.job.C) for item in items)
     for level in levels(longest):
         fits = [(item, i) for i in level for item in items if i < len(item.job.C)]
         size = max(1, BATCH_NUMBERS // (items[0].columns * max(len(data.X), 10 * data.X.shape[1])))
         for first in range(0, len(fits), size):
             chunk = fits[first : first + size]
-            for (item, i), found in zip(chunk, _solve_chunk(data, chunk, tol, max_iter), strict=True):
+            for (item, i), found in zip(chunk, _solve_chunk(data, chunk, accuracy, max_iter), strict=True):
                 item.solved[i] = found
 
 
 def _solve_chunk(
-    data: Embeddings, chunk: list[tuple[_Prepared, int]], tol: float, max_iter: int
+    data: Embeddings, chunk: list[tuple[_Prepared, int]], accuracy: Accuracy, max_iter: int
 ) -> list[tuple]:
     import torch
 
     from .solver import Problem, solve
 
+    state = torch.float32 if accuracy.single else torch.float64
+
     def stack(arrays: list) -> torch.Tensor:
-        return torch.from_numpy(np.stack(arrays)).to(data.device)
+        return torch.from_numpy(np.stack(arrays)).to(data.device, state)
 
     problem: Problem = Problem(
         targets=stack([item.targets for item, _ in chunk]),
@@ -319,8 +339,19 @@ def _solve_chunk(
         problem,
         coef=stack([coef for coef, _ in starts]),
         intercept=stack([intercept for _, intercept in starts]),
-        tol=tol,
+        accuracy=accuracy,
         max_iter=max_iter,
     )
-    columns = (found.coef, found.intercept, found.logits, found.iterations, found.converged, found.gap)
-    return list(zip(*(column.cpu().numpy() for column in columns), strict=True))
+    real = (found.coef, found.intercept, found.logits, found.gap)
+    coef, intercept, logits, gap = (column.cpu().double().numpy() for column in real)
+    return list(
+        zip(
+            coef,
+            intercept,
+            logits,
+            found.iterations.cpu().numpy(),
+            found.converged.cpu().numpy(),
+            gap,
+            strict=True,
+        )
+    )

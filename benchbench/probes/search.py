@@ -10,15 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import checks, published
+from .accuracy import CONTENDER, KEPT, SEARCH, Accuracy
 from .fitted import FittedProbe, ProbeGrid, Timings
 from .folds import Folds, grouped_folds
 from .path import Embeddings, Floats, Job, JobFit, class_probabilities
 from .selection import Method, Selection, choose, score
 from .threads import thread_limit
-
-# Estimated distance of the mean loss from its optimum, in nats: fits that only rank C, and fits that are kept.
-SEARCH_TOL = 1e-10
-FINAL_TOL = 1e-13
 
 
 def warn_if_unfinished(converged: NDArray[np.bool_], max_iter: int) -> None:
@@ -101,11 +98,10 @@ class Search:
         clock.append(time.perf_counter())
         everything = np.ones(len(self.X), dtype=bool)
         if folds is not None:
-            searched = self._solve(
-                data, [(j, folds.train(f)) for j in labels for f in range(folds.count)], SEARCH_TOL
-            )
+            parts = [(j, folds.train(f)) for j in labels for f in range(folds.count)]
+            searched = self._sharpen(data, folds, parts, self._solve(data, parts, SEARCH))
         else:
-            searched = self._solve(data, [(j, everything) for j in labels], FINAL_TOL)
+            searched = self._solve(data, [(j, everything) for j in labels], KEPT)
         clock.append(time.perf_counter())
         selections, held_out = [], []
         for j in labels:
@@ -127,10 +123,34 @@ class Search:
         return [self._probe(j, *kept[j], selections[j], held_out[j]) for j in labels]
 
     def _solve(
-        self, data: Embeddings, parts: list[tuple[int, NDArray[np.bool_]]], tol: float
+        self, data: Embeddings, parts: list[tuple[int, NDArray[np.bool_]]], accuracy: Accuracy
     ) -> list[JobFit]:
         jobs = [Job(self.codes[:, j], train, self.C, self.grid.class_weight) for j, train in parts]
-        return data.solve(jobs, tol=tol, max_iter=self.grid.max_iter)
+        return data.solve(jobs, accuracy, self.grid.max_iter)
+
+    def _sharpen(
+        self, data: Embeddings, folds: Folds, parts: list[tuple[int, NDArray[np.bool_]]], fits: list[JobFit]
+    ) -> list[JobFit]:
+        """Solve the C around each label's choice again, tightly: only they decide, and their held-out scores stay."""
+        sharp = list(fits)
+        again: list[tuple[int, int]] = []
+        for j in range(self.codes.shape[1]):
+            mine = range(j * folds.count, (j + 1) * folds.count)
+            selection, _ = self._by_folds(j, folds, [fits[k] for k in mine])
+            again += [(k, i) for k in mine for i in selection.contenders]
+        jobs = [
+            Job(
+                self.codes[:, parts[k][0]],
+                parts[k][1],
+                self.C[[i]],
+                self.grid.class_weight,
+                (fits[k].coef[i], fits[k].intercept[i]),
+            )
+            for k, i in again
+        ]
+        for (k, i), fit in zip(again, data.solve(jobs, CONTENDER, self.grid.max_iter), strict=True):
+            sharp[k] = sharp[k].with_fit(i, fit)
+        return sharp
 
     def _by_folds(self, label: int, folds: Folds, fits: list[JobFit]) -> tuple[Selection, Floats]:
         K = len(self.classes[label])
@@ -168,7 +188,7 @@ class Search:
                     np.mean([fit.intercept[i] for fit in complete], axis=0),
                 )
             jobs.append(Job(self.codes[:, j], everything, self.C[[i]], self.grid.class_weight, start))
-        return [(fit, 0) for fit in data.solve(jobs, tol=FINAL_TOL, max_iter=self.grid.max_iter)]
+        return [(fit, 0) for fit in data.solve(jobs, KEPT, self.grid.max_iter)]
 
     def _probe(
         self, label: int, fit: JobFit, position: int, selection: Selection, held_out: Floats | None

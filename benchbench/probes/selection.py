@@ -35,6 +35,13 @@ class Selection:
         return _fold_mean(self.scores)
 
     @property
+    def contenders(self) -> list[int]:
+        """Positions of the C that was chosen and of the best one, with their neighbours: what decides the choice."""
+        mean = self.mean
+        centres = {self.chosen} | ({int(np.nanargmax(mean))} if np.isfinite(mean).any() else set())
+        return sorted({i + d for i in centres for d in (-1, 0, 1)} & set(range(len(self.C))))
+
+    @property
     def standard_error(self) -> Floats:
         """Standard error of the mean over the folds (len(C),); NaN with fewer than two."""
         return _fold_error(self.scores)

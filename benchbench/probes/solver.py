@@ -10,37 +10,42 @@ which is scikit-learn's objective divided by C n: softmax over K classes with a 
 two classes. The method is L-BFGS (Liu & Nocedal, Math. Program. 45, 1989) in its compact form (Byrd, Nocedal &
 Schnabel, Math. Program. 63, 1994), preconditioned by the eigenvectors of the features' correlation matrix.
 
-Precision: the state (coefficients, logits, gradients) is float64 and is moved by *increments* whose products are
-float32. Their rounding errors shrink with the steps. Before a fit is declared finished, its gradient is recomputed
-in float64.
+Precision: the state (coefficients, logits, gradients) has the type of the start that is handed in and is moved by
+*increments* whose products are float32. In a float64 state their rounding errors shrink with the steps, which is
+what fits that are kept need; a float32 state is half the memory traffic and is enough to rank values of C. Before a
+fit is declared finished, its gradient is recomputed from the coefficients in the state's type.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .accuracy import Accuracy
+
 # Upper estimate of the mean curvature p (1 - p) of the loss; 1/4 is the bound. Found best between 0.03 and 0.25.
 CURVATURE = 0.15
-MEMORY = 10
-CHECK_EVERY = 4
+MEMORY = 8
+CHECK_EVERY = 2
 # A step that promises less than this (nats) is rounding: the fit waits for the others.
-IDLE = 1e-19
+IDLE = {torch.float64: 1e-19, torch.float32: 1e-12}
+# The preconditioner knows this share of the eigenvectors, the leading ones, and treats the others alike: their
+# products cost a quarter, and iterations hardly grow because embeddings have most of their variance in front.
+LEADING = 0.25
 # Rounding that has added up in the increments is cleared at least this often.
 RENEW_EVERY = 100
-# A fit is finished when its objective is certainly within this share of its optimum (and its mean loss within `tol`).
-RELATIVE_GAP = 5e-7
 
 
 @dataclass(frozen=True)
 class Problem:
     """A batch of B fits with K output columns each (K = 1: sigmoid), on n rows of D features.
 
-    `targets` (B, K, n) float64: one-hot labels. `weights` (B, 1, n) float64 summing to 1 over rows; 0 leaves a row
-    out. `ratio` (B, 1, D) float64: scale of the design's columns over the fit's own. `penalty` (B, 1, 1): 1 / (C n).
+    `targets` (B, K, n): one-hot labels. `weights` (B, 1, n) summing to 1 over rows; 0 leaves a row out. `ratio`
+    (B, 1, D): scale of the design's columns over the fit's own. `penalty` (B, 1, 1): 1 / (C n). All of one type.
     """
 
     targets: Tensor
@@ -96,34 +101,46 @@ def mean_loss(logits: Tensor, problem: Problem) -> Tensor:
 
 
 class Preconditioner:
-    """Coordinates in which the objective is nearly round: w = T t with T T' = (curvature * correlation + penalty)^-1.
+    """Coordinates in which the objective is nearly round: w = T t, T T = (curvature * correlation + penalty)^-1.
 
-    `basis` (D, D) holds the eigenvectors and `spectrum` (D,) the eigenvalues of the correlation matrix. Without a
-    basis the columns themselves are taken for the eigenvectors; without a spectrum T is a scalar.
+    `basis` (D, r) holds the leading eigenvectors and `spectrum` (r,) the eigenvalues of the correlation matrix; the
+    other directions share the eigenvalue `rest`. Without a basis the columns themselves are taken for the
+    eigenvectors; without a spectrum T is a scalar. T is symmetric.
     """
 
-    def __init__(self, basis: Tensor | None, spectrum: Tensor | None) -> None:
-        self.basis, self.spectrum = basis, spectrum
+    def __init__(self, basis: Tensor | None, spectrum: Tensor | None, rest: float = 0.0) -> None:
+        self.basis, self.spectrum, self.rest = basis, spectrum, rest
         self.transposed = None if basis is None else basis.T.contiguous()
 
     @classmethod
     def of(cls, features: Tensor) -> Preconditioner:
-        """Eigenvectors of the correlation matrix of standardised `features` (n, D)."""
+        """Leading eigenvectors of the correlation matrix of standardised `features` (n, D)."""
         spectrum, basis = torch.linalg.eigh(product(features.T, features) / len(features))
-        return cls(basis.contiguous(), spectrum.clamp(min=0))
+        spectrum = spectrum.clamp(min=0)
+        others = int(len(spectrum) * (1 - LEADING))
+        rest = float(spectrum[:others].mean()) if others else 0.0
+        return cls(basis[:, others:].contiguous(), spectrum[others:], rest)
 
     def rates(self, penalty: Tensor) -> Tensor:
-        """What `apply` and `adjoint` need to know of each fit (B, 1, D) or (B, 1, 1)."""
-        spectrum = penalty.new_ones(1) if self.spectrum is None else self.spectrum.double()
-        return torch.rsqrt(CURVATURE * spectrum + penalty).float()
+        """What `apply` needs to know of each fit: (B, 1, D) or (B, 1, 1) scales, or with a basis (B, 1, r + 1).
 
-    def apply(self, t: Tensor, rates: Tensor) -> Tensor:
-        """w = T t for t (B, K, D)."""
-        return t * rates if self.transposed is None else _rows_product(t * rates, self.transposed)
+        The last of the r + 1 numbers is the scale of the directions outside the basis, the others what the
+        leading directions have beyond it.
+        """
+        if self.spectrum is None:
+            return torch.rsqrt(CURVATURE + penalty).float()
+        scales = torch.rsqrt(CURVATURE * self.spectrum.to(penalty.dtype) + penalty).float()
+        if self.basis is None:
+            return scales
+        outside = torch.rsqrt(CURVATURE * self.rest + penalty).float()
+        return torch.cat([scales - outside, outside], 2)
 
-    def adjoint(self, g: Tensor, rates: Tensor) -> Tensor:
-        """T' g for g (B, K, D)."""
-        return g * rates if self.basis is None else _rows_product(g, self.basis) * rates
+    def apply(self, v: Tensor, rates: Tensor) -> Tensor:
+        """T v for v (B, K, D)."""
+        if self.basis is None or self.transposed is None:
+            return v * rates
+        leading = _rows_product(v, self.basis) * rates[..., :-1]
+        return v * rates[..., -1:] + _rows_product(leading, self.transposed)
 
 
 class Design:
@@ -141,8 +158,12 @@ class Design:
         self.preconditioner = preconditioner
 
     def logits(self, coef: Tensor, intercept: Tensor, problem: Problem) -> Tensor:
-        """Float64 logits (B, K, n) of every row."""
-        return _rows_product(coef * problem.ratio, self.exact.T) + intercept
+        """Logits (B, K, n) of every row, in the type of the coefficients."""
+        return _rows_product(coef * problem.ratio, self.of_type(coef.dtype).T) + intercept
+
+    def of_type(self, dtype: torch.dtype) -> Tensor:
+        """The features (n, D) in float64 or float32."""
+        return self.exact if dtype == torch.float64 else self.single
 
 
 @dataclass
@@ -177,16 +198,16 @@ class _Solver:
     def __init__(self, design: Design, problem: Problem, coef: Tensor, intercept: Tensor) -> None:
         self.design, self.problem = design, problem
         B, K, D = coef.shape
-        size, new = K * (D + 1), coef.new_zeros
+        size, new = K * (D + 1), partial(torch.zeros, dtype=torch.float64, device=coef.device)
         self.state = s = _State(
             index=torch.arange(B, device=coef.device),
             coef=coef,
             intercept=intercept,
-            logits=new(()),
-            residual=new(()),
-            gradient=new(()),
-            gradient0=new(()),
-            scaled=new(()),
+            logits=new(0),
+            residual=new(0),
+            gradient=new(0),
+            gradient0=new(0),
+            scaled=new(0),
             pairs=new((B, 2 * MEMORY, size), dtype=torch.float32),
             cross=torch.eye(MEMORY, dtype=torch.float64, device=coef.device).repeat(B, 1, 1),
             curvature=new((B, MEMORY, MEMORY)),
@@ -203,17 +224,18 @@ class _Solver:
     # Gradients ----------------------------------------------------------------------------------------------------
 
     def _exact(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """Logits, residuals, gradients, and the gradient in round coordinates, in float64."""
+        """Logits, residuals, gradients, and the gradient in round coordinates, from the coefficients."""
         s, problem = self.state, self.problem[rows]
         logits = self.design.logits(s.coef[rows], s.intercept[rows], problem)
         residual = (probabilities(logits) - problem.targets) * problem.weights
-        gradient = _rows_product(residual, self.design.exact) * problem.ratio + problem.penalty * s.coef[rows]
+        features = self.design.of_type(residual.dtype)
+        gradient = _rows_product(residual, features) * problem.ratio + problem.penalty * s.coef[rows]
         gradient0 = residual.sum(2, keepdim=True)
         return logits, residual, gradient, gradient0, self._round(gradient, gradient0, s.rates[rows])
 
     def _round(self, gradient: Tensor, gradient0: Tensor, rates: Tensor) -> Tensor:
         """A gradient in the preconditioner's coordinates, the intercept last: float32 (B, K (D + 1))."""
-        inner = self.design.preconditioner.adjoint(gradient.float(), rates)
+        inner = self.design.preconditioner.apply(gradient.float(), rates)
         return torch.cat([inner, gradient0.float() / CURVATURE**0.5], 2).flatten(1)
 
     # One iteration ------------------------------------------------------------------------------------------------
@@ -245,7 +267,7 @@ class _Solver:
         """Step lengths (B, 1, 1) and the residuals there; a secant search on the slope, which is all a convex
         function needs: |slope| falls below 0.9 of its start and does not turn up by more than 0.3 of it."""
         s, problem = self.state, self.problem
-        idle = slope > -IDLE
+        idle = slope > -IDLE[slope.dtype]
         length = torch.where(idle, 0.0, torch.ones_like(slope))
         low, low_slope = torch.zeros_like(slope), slope
         high, high_slope = torch.full_like(slope, torch.inf), torch.zeros_like(slope)
@@ -268,12 +290,13 @@ class _Solver:
         """Move every fit by one step and remember the pair (step, change of gradient)."""
         s, problem, design = self.state, self.problem, self.design
         B, K, D = s.coef.shape
+        dtype = s.coef.dtype
         direction = self._direction(iteration)
         parts = direction.view(B, K, D + 1)
         step = design.preconditioner.apply(parts[..., :D].contiguous(), s.rates)
-        step0 = parts[..., D:].double() / CURVATURE**0.5
-        moved = _rows_product(step * problem.ratio.float(), design.transposed).double() + step0
-        step = step.double()
+        step0 = parts[..., D:].to(dtype) / CURVATURE**0.5
+        moved = _rows_product(step * problem.ratio.float(), design.transposed).to(dtype) + step0
+        step = step.to(dtype)
         linear = (problem.penalty * s.coef * step).sum((1, 2))
         square = (problem.penalty * step * step).sum((1, 2))
         # From the logits and not from the gradient: the search compares slopes with this one.
@@ -284,7 +307,9 @@ class _Solver:
         change = residual - s.residual
         s.coef, s.intercept = s.coef + step, s.intercept + length * step0
         s.logits, s.residual = s.logits + moved, residual
-        grown = _rows_product(change.float(), design.single).double() * problem.ratio + problem.penalty * step
+        grown = (
+            _rows_product(change.float(), design.single).to(dtype) * problem.ratio + problem.penalty * step
+        )
         grown0 = change.sum(2, keepdim=True)
         s.gradient, s.gradient0 = s.gradient + grown, s.gradient0 + grown0
         turned = self._round(grown, grown0, s.rates)
@@ -325,9 +350,9 @@ class _Solver:
         upper = (s.gradient**2 / problem.penalty).sum((1, 2)) / 2
         upper = upper + (s.gradient0**2 / curvature.clamp(min=1e-12)).sum((1, 2)) / 2
         objective = mean_loss(s.logits, problem) + (problem.penalty * s.coef**2).sum((1, 2)) / 2
-        return newton, upper / objective.clamp(min=1e-300)
+        return newton, (upper / objective.clamp(min=torch.finfo(objective.dtype).tiny)).double()
 
-    def run(self, tol: float, max_iter: int) -> Solution:
+    def run(self, accuracy: Accuracy, max_iter: int) -> Solution:
         s = self.state
         done = Solution(
             coef=torch.zeros_like(s.coef),
@@ -339,25 +364,25 @@ class _Solver:
         )
         for iteration in range(max_iter + 1):
             if iteration % CHECK_EVERY == 0 or iteration == max_iter:
-                self._finish(iteration, tol, iteration >= max_iter, done)
+                self._finish(iteration, accuracy, iteration >= max_iter, done)
                 if len(s.index) == 0:
                     break
             self._advance(iteration)
         return done
 
-    def _finish(self, iteration: int, tol: float, last: bool, done: Solution) -> None:
-        """Take out the fits that are at their optimum, confirmed in float64, and those that gain nothing any more."""
+    def _finish(self, iteration: int, accuracy: Accuracy, last: bool, done: Solution) -> None:
+        """Take out the fits that are at their optimum, confirmed afresh, and those that gain nothing any more."""
         s = self.state
         newton, upper = self._gaps()
         renew = last or iteration % RENEW_EVERY == RENEW_EVERY - CHECK_EVERY
-        claimed = torch.nonzero((newton <= tol) & (upper <= RELATIVE_GAP) | renew)[:, 0]
+        claimed = torch.nonzero(accuracy.reached(newton, upper) | renew)[:, 0]
         if len(claimed) == 0:
             return
         parts = self._exact(claimed)
         for name, part in zip(("logits", "residual", "gradient", "gradient0", "scaled"), parts, strict=True):
             getattr(s, name)[claimed] = part
         newton, upper = self._gaps()
-        reached = (newton <= tol) & (upper <= RELATIVE_GAP)
+        reached = accuracy.reached(newton, upper)
         gained = newton[claimed] < 0.5 * s.best[claimed]
         s.stalls[claimed] = torch.where(gained, 0.0, s.stalls[claimed] + 1)
         s.best[claimed] = torch.minimum(s.best[claimed], newton[claimed])
@@ -378,7 +403,7 @@ def solve(
     *,
     coef: Tensor,
     intercept: Tensor,
-    tol: float = 1e-11,
+    accuracy: Accuracy,
     max_iter: int = 2000,
 ) -> Solution:
     """Solve every fit of `problem`.
@@ -386,10 +411,9 @@ def solve(
     Args:
         design: Features of all rows.
         problem: Labels, row weights and penalties of the fits.
-        coef: Start (B, K, D).
+        coef: Start (B, K, D), float64 or float32 like everything in `problem`.
         intercept: Start (B, K).
-        tol: Estimated distance of the mean loss from its optimum, in nats. 1e-11 leaves probabilities within about
-            1e-5 of the optimum's.
+        accuracy: When a fit is finished.
         max_iter: Iterations after which a fit is given back as it is, with `converged` False.
     """
-    return _Solver(design, problem, coef.clone(), intercept[..., None].clone()).run(tol, max_iter)
+    return _Solver(design, problem, coef.clone(), intercept[..., None].clone()).run(accuracy, max_iter)
