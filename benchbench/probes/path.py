@@ -294,13 +294,13 @@ class _Prepared:
 def levels(count: int) -> list[list[int]]:
     """Order in which `count` ascending values of C are solved.
 
-    The smaller of every other C together, from a cold start; the larger ones, which are the hard ones, one after the
+    The smaller half of every other C together, from a cold start; the larger ones, the hard ones, one after the
     other, extrapolated along log C; at last those in between, interpolated.
     """
     if count < 4:
         return [list(range(count))]
     first = list(range(1 - count % 2, count, 2))
-    cold = max(1, 2 * len(first) // 3)
+    cold = len(first) // 2
     return [first[:cold], *([i] for i in first[cold:]), [i for i in range(count) if i not in first]]
 
 
