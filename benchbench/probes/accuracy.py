@@ -29,6 +29,6 @@ class Accuracy:
 #: of magnitude closer than scikit-learn's default tolerance gets.
 SEARCH = Accuracy(1e-6, 3e-3, single=True)
 #: Fits on folds at the C that decide the choice; their held-out probabilities freeze thresholds.
-CONTENDER = Accuracy(1e-9, 1e-6)
+CONTENDER = Accuracy(1e-10, 1e-6)
 #: Fits that are kept.
-KEPT = Accuracy(1e-13, 5e-7)
+KEPT = Accuracy(1e-14, 5e-7)

@@ -33,9 +33,10 @@ MEMORY = 8
 CHECK_EVERY = 2
 # A step that promises less than this (nats) is rounding: the fit waits for the others.
 IDLE = {torch.float64: 1e-19, torch.float32: 1e-12}
-# The preconditioner knows this share of the eigenvectors, the leading ones, and treats the others alike: their
-# products cost a quarter, and iterations hardly grow because embeddings have most of their variance in front.
+# Of wide embeddings the preconditioner knows this share of the eigenvectors, the leading ones, and treats the others
+# alike: their products cost a quarter, and iterations hardly grow because most of the variance is in front.
 LEADING = 0.25
+WIDE = 256
 # Rounding that has added up in the increments is cleared at least this often.
 RENEW_EVERY = 100
 
@@ -117,7 +118,7 @@ class Preconditioner:
         """Leading eigenvectors of the correlation matrix of standardised `features` (n, D)."""
         spectrum, basis = torch.linalg.eigh(product(features.T, features) / len(features))
         spectrum = spectrum.clamp(min=0)
-        others = int(len(spectrum) * (1 - LEADING))
+        others = int(len(spectrum) * (1 - LEADING)) if len(spectrum) > WIDE else 0
         rest = float(spectrum[:others].mean()) if others else 0.0
         return cls(basis[:, others:].contiguous(), spectrum[others:], rest)
 
