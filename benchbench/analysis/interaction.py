@@ -76,7 +76,7 @@ def _contrasts(first: Panel, second: Panel, by_id: Mapping[str, Cases], alpha: f
     """(A - B under `first`) - (A - B under `second`) for all pairs; empty where the test images differ."""
     one, other = by_id[first.id], by_id[second.id]
     names = [e.encoder for e in first.estimates if second.estimate(e.encoder)]
-    if not np.array_equal(one.image_ids, other.image_ids) or (one.paired_eyes and not one.identified):
+    if not np.array_equal(one.image_ids, other.image_ids) or not one.testable:
         return []
     systems = [(c, n, s) for c in (one, other) for n in names for s in c.scores[n]]
     metric = first.metric
@@ -93,9 +93,10 @@ def _contrasts(first: Panel, second: Panel, by_id: Mapping[str, Cases], alpha: f
     k = len(names)
     found = []
     for i, j in itertools.combinations(range(k), 2):
-        weights = np.zeros(2 * k)
-        weights[[i, j, k + i, k + j]] = [1, -1, -1, 1]
-        contrast = influence.contrast(weights)
+        between = np.zeros((2, 2 * k))
+        between[[0, 0, 1, 1], [i, j, k + i, k + j]] = [1, -1, 1, -1]
+        # Within each protocol first: what is the same under both then cancels exactly.
+        contrast = influence.contrast(between).contrast([[1, -1]])
         variance = float(contrast.covariance[0, 0]) + float(seeds[[i, j, k + i, k + j]].sum())
         found.append(_record(first, names[i], names[j], float(contrast.estimate[0]), variance, alpha))
     return found

@@ -66,6 +66,8 @@ def panel_sentence(panel: Panel, titles: Mapping[str, str], many_protocols: bool
     """What one panel shows, in one or two sentences."""
     place = where(panel, many_protocols)
     tested = [c for c in panel.comparisons if c.outcome != "untested"]
+    if not panel.estimates:
+        return " ".join([f"{place}, no result could be analysed.", *panel.notes])
     if len(panel.estimates) < 2:
         return f"{place}, only one encoder has a result, so nothing is compared."
     if not tested:
