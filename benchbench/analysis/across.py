@@ -56,7 +56,7 @@ class AcrossDatasets:
     Attributes:
         datasets: Names of the blocks.
         ranked: Encoders that ran everywhere, best first; empty where `note` says why ranks are not shown.
-        p_value: Friedman's test that all rank alike (Iman-Davenport).
+        p_value: Friedman's test that all rank alike.
         critical_difference: Mean ranks further apart than this differ (Nemenyi).
         groups: Encoders joined by a bar: none of their mean ranks are further apart.
         note: Why ranks are not shown; empty where they are.
@@ -112,7 +112,7 @@ def _ranked(
         protocol,
         datasets,
         tuple(RankedEncoder(names[i], float(result.mean_ranks[i])) for i in order),
-        result.iman_davenport_p,
+        result.p_value,
         result.critical_difference,
         tuple(tuple(names[i] for i in group) for group in result.groups),
         "",
@@ -132,6 +132,6 @@ def _pooled(panels: Sequence[Panel], names: Sequence[str]) -> tuple[PooledPair, 
             pairs = [c for p in first_tasks.values() if (c := p.comparison(a, b)) is not None]
             usable = [(c.difference, c.se) for c in pairs if c.difference is not None and c.se]
             if len(usable) >= FEWEST_POOLED:
-                r = pooled_difference(*zip(*usable, strict=True))
+                r = pooled_difference([d for d, _ in usable], [se for _, se in usable])
                 found.append(PooledPair(a, b, metric, r.difference, r.ci_low, r.ci_high, r.tau, r.n_datasets))
     return tuple(found)

@@ -32,7 +32,7 @@ _BY_FORMULA = {
     "ordinal": ("quadratic_kappa", "unweighted_kappa", "macro_auroc", "balanced_accuracy"),
     "multiclass": ("macro_auroc", "unweighted_kappa", "balanced_accuracy"),
 }
-_BY_DRAWING = ("average_precision", "f1", "sensitivity at specificity 0.9", "brier", "ece")
+_BY_DRAWING = ("average_precision", "f1", "sensitivity_at_specificity_0.9", "brier", "ece")
 _LOWER_IS_BETTER = ("brier", "ece")
 
 

@@ -15,6 +15,10 @@ METRIC_NAMES = {
     "balanced_accuracy": "balanced accuracy",
     "accuracy": "accuracy",
     "average_precision": "average precision",
+    "f1": "F1",
+    "sensitivity_at_specificity_0.9": "sensitivity at specificity 0.9",
+    "brier": "Brier score",
+    "ece": "calibration error (15 bins)",
 }
 
 
