@@ -16,6 +16,7 @@ import numpy as np
 
 from ..statistics import measure
 from ..statistics.intervals import normal_p_value, smallest_detectable_difference, wald_interval
+from ..statistics.systems import DRAWN_METRICS
 from .cases import Cases, Key
 from .judge import shaped
 from .model import PRIMARY, Comparison, Interaction, Panel
@@ -73,7 +74,12 @@ def _value(panel: Panel, encoder: str) -> float | None:
 
 
 def _contrasts(first: Panel, second: Panel, by_id: Mapping[str, Cases], alpha: float) -> list[Comparison]:
-    """(A - B under `first`) - (A - B under `second`) for all pairs; empty where the test images differ."""
+    """(A - B under `first`) - (A - B under `second`) for all pairs.
+
+    Empty where the test images differ, and for metrics that have no influence formula.
+    """
+    if first.metric in DRAWN_METRICS:
+        return []
     one, other = by_id[first.id], by_id[second.id]
     names = [e.encoder for e in first.estimates if second.estimate(e.encoder)]
     if not np.array_equal(one.image_ids, other.image_ids) or not one.testable:

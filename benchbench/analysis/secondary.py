@@ -34,6 +34,8 @@ _BY_FORMULA = {
 }
 _BY_DRAWING = ("average_precision", "f1", "sensitivity_at_specificity_0.9", "brier", "ece")
 _LOWER_IS_BETTER = ("brier", "ece")
+_INFLATED = ("ece",)
+"""Drawing patients adds to a calibration error, so that percentiles of the draws may lie above the value itself."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def _by_drawing(metric: str, scores: np.ndarray, panel: Panel, cases: Cases, rul
     function = sensitivity_at_specificity(0.9) if metric.startswith("sensitivity") else metric
     drawn = draw_systems(function, cases.labels, scores, cases.groups, draws=max(draws, 2))
     estimates = [drawn.estimate(i) for i in range(len(scores))]
-    if draws < FEWEST_DRAWS:
+    if draws < FEWEST_DRAWS or metric in _INFLATED:
         estimates = [dataclasses.replace(e, ci_low=None, ci_high=None) for e in estimates]
         return _secondary(metric, estimates, (), panel, cases)
     wanted = pair_indices(len(scores), _wanted(panel, rules))

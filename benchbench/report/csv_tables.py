@@ -320,16 +320,12 @@ def _secondary(analysis: Analysis) -> str:
     for p in analysis.panels:
         for s in p.secondary:
             place = [*_place(p)[:-1], s.metric]
-            lines += [
-                [*place, e.encoder, "", e.value, e.ci_low, e.ci_high, None, None, e.verdict, e.method]
-                + [" ".join(e.stamps)]
-                for e in s.estimates
-            ]
-            lines += [
-                [*place, c.first, c.second, c.difference, c.ci_low, c.ci_high, c.p_value, c.p_bh, c.verdict]
-                + [c.method, _stamps_of(p, c.first, c.second)]
-                for c in s.comparisons
-            ]
+            for e in s.estimates:
+                alone = (e.encoder, "", e.value, e.ci_low, e.ci_high, None, None, e.verdict, e.method)
+                lines.append([*place, *alone, " ".join(e.stamps)])
+            for c in s.comparisons:
+                pair = (c.first, c.second, c.difference, c.ci_low, c.ci_high, c.p_value, c.p_bh)
+                lines.append([*place, *pair, c.verdict, c.method, _stamps_of(p, c.first, c.second)])
     return csv_text(header, lines)
 
 

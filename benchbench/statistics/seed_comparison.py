@@ -20,6 +20,7 @@ from benchbench.statistics.seeds import (
     orh_from_covariance,
 )
 from benchbench.statistics.systems import (
+    DRAWN_METRICS,
     Comparison,
     compare,
     drawn_pair,
@@ -108,7 +109,7 @@ def compare_seeds(
         return _of_one_seed(compare(metric, y_true, array[:, 0], groups, comparisons, confidence))
     flat = array.reshape(k * s, *array.shape[2:])
     pairs = pair_indices(k, comparisons)
-    if metric == "average_precision":
+    if metric in DRAWN_METRICS:
         return _by_bootstrap(draw_systems(metric, y_true, flat, groups), s, pairs, confidence)
     measured = measure(metric, y_true, flat, groups)
     means = _mean_over_seeds(measured, k, s)

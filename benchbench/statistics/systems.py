@@ -21,7 +21,8 @@ from benchbench.statistics.intervals import (
 )
 from benchbench.statistics.verdicts import Verdict
 
-#: Metrics with an influence formula, and the metric that is compared by bootstrap.
+#: Metrics without an influence formula, compared by drawing patients.
+DRAWN_METRICS = ("average_precision",)
 METRICS = (
     "auroc",
     "macro_auroc",
@@ -31,7 +32,7 @@ METRICS = (
     "unweighted_kappa",
     "accuracy",
     "balanced_accuracy",
-    "average_precision",
+    *DRAWN_METRICS,
 )
 
 
@@ -140,7 +141,7 @@ def compare(
         StatisticsError: Inputs that cannot be used; the message says which and why.
     """
     check_confidence(confidence)
-    if metric == "average_precision":
+    if metric in DRAWN_METRICS:
         return _compare_by_bootstrap(metric, y_true, scores, groups, comparisons, confidence, seed)
     measured = measure(metric, y_true, scores, groups)
     n = len(np.asarray(y_true))

@@ -119,3 +119,22 @@ def test_identical_systems_have_permutation_p_1():
     assert permutation_test(y, y, y).p_value == 1
     with pytest.raises(StatisticsError, match="undefined_auc"):
         permutation_test([1, 1], [0, 1], [1, 0])
+
+
+def test_a_margin_under_a_t_statistic_uses_its_degrees_of_freedom():
+    result = non_inferiority(-0.003, 0.008, 0.02, df=4)
+    low, high = stats.t.interval(0.95, 4, loc=-0.003, scale=0.008)
+    assert (result.ci_low, result.ci_high) == pytest.approx((low, high))
+    assert result.p_non_inferior == pytest.approx(stats.t.sf(0.017 / 0.008, 4))
+    assert result.verdict == "inconclusive"
+    assert non_inferiority(-0.003, 0.008, 0.02).verdict == "non-inferior"
+    assert non_inferiority(-0.003, 0.008, 0.02, df=np.inf).ci_low == pytest.approx(-0.003 - 1.959964 * 0.008)
+
+
+def test_counts_and_draws_that_make_no_sense_are_refused():
+    with pytest.raises(StatisticsError, match="draws is -5"):
+        permutation_test([0, 1, 0, 1], [1, 2, 3, 4], [4, 3, 2, 1], draws=-5)
+    with pytest.raises(StatisticsError, match="say nothing"):
+        cases_for_power(0.02, -0.01, 100)
+    with pytest.raises(StatisticsError, match="say nothing"):
+        cases_for_power(0.02, 0.01, -100)

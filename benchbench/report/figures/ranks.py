@@ -43,7 +43,13 @@ def critical_difference(
         line = -(0.16 * len(bars) + LINE * ((i if left else k - 1 - i) + 1))
         edge = 1 if left else max(k, 2)
         colour = SERIES[positions[ranked.encoder] % len(SERIES)]
-        axes.plot([ranked.mean_rank, ranked.mean_rank, edge], [0, line, line], color=colour, linewidth=1, clip_on=False)
+        axes.plot(
+            [ranked.mean_rank, ranked.mean_rank, edge],
+            [0, line, line],
+            color=colour,
+            linewidth=1,
+            clip_on=False,
+        )
         label = titles.get(ranked.encoder, ranked.encoder)
         text = f"{shortened(label, 30)}  {number(ranked.mean_rank, 2)}"
         axes.annotate(
