@@ -185,11 +185,12 @@ def test_with_fewer_data_sets_the_page_says_why_no_ranks_are_shown(tmp_path: Pat
 
 
 def test_the_critical_difference_diagram_is_drawn_from_six_data_sets_on(tmp_path: Path) -> None:
-    folder = write_run(tmp_path, many_sets(6))
+    folder = write_run(tmp_path, dataclasses.replace(many_sets(6), stamps="SYNTHETIC"))
     page = write_report(folder).read_text(encoding="utf-8")
     assert 'id="ranks"' in page
     svg = (folder / "figures" / "ranks-1.svg").read_text()
     assert all(f"e{i}" in svg for i in range(4))
+    assert "SYNTHETIC" in svg
     assert (folder / "tables" / "ranks.csv").read_text().count("\n") == 5
 
 

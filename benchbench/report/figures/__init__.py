@@ -54,8 +54,9 @@ def _across(
     for i, block in enumerate(dict.fromkeys((m.protocol, m.targets) for m in analysis.transfer)):
         matrices = [m for m in analysis.transfer if (m.protocol, m.targets) == block]
         drawn.append(across.transfer_maps(f"transfer-{i + 1}", matrices, titles))
+    shared = [s for s in analysis.stamps if all(s in p.shared_stamps for p in analysis.headline)]
     drawn += [
-        critical_difference(f"ranks-{i + 1}", found, titles, positions)
+        critical_difference(f"ranks-{i + 1}", found, titles, positions, shared)
         for i, found in enumerate(analysis.across)
         if found.ranked
     ]

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ...analysis.across import AcrossDatasets
 from ..text import number, shortened, words
 from .base import INK, MUTED, SERIES, Drawing, Series, canvas, finished
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LINE = 0.26
 """Height of a name's line in inches."""
 
 
 def critical_difference(
-    name: str, found: AcrossDatasets, titles: Mapping[str, str], positions: Mapping[str, int]
+    name: str,
+    found: AcrossDatasets,
+    titles: Mapping[str, str],
+    positions: Mapping[str, int],
+    stamps: Sequence[str],
 ) -> Drawing:
     """Mean ranks on a line, the best on the left; a bar joins encoders within the critical difference."""
     k = len(found.ranked)
@@ -37,10 +45,27 @@ def critical_difference(
     for level, group in enumerate(bars):
         low, high = min(rank[e] for e in group), max(rank[e] for e in group)
         axes.hlines(-0.12 - 0.16 * level, low - 0.03, high + 0.03, color=INK, linewidth=3)
+    drawn = _names(axes, found, titles, positions, depth=0.16 * len(bars))
+    _ruler(axes, found.critical_difference or 0.0, max(k, 2))
+    caption = (
+        f"{words(found.protocol).capitalize()}: mean rank over {len(found.datasets)} data sets, 1 is best. A bar "
+        "joins encoders whose ranks differ by less than the critical difference (Nemenyi)."
+    )
+    listed = ", ".join(f"{titles.get(r.encoder, r.encoder)} {number(r.mean_rank, 2)}" for r in found.ranked)
+    alt = f"{caption} {listed}. Critical difference {number(found.critical_difference, 2)}."
+    return finished(figure, name, alt, caption, [(axes, "mean rank", "line", drawn, False)], stamps)
+
+
+def _names(
+    axes: Axes, found: AcrossDatasets, titles: Mapping[str, str], positions: Mapping[str, int], depth: float
+) -> list[Series]:
+    """Each encoder's name at the side, the better half on the left, with a line to its mean rank."""
+    k = len(found.ranked)
+    half = -(-k // 2)
     drawn = []
     for i, ranked in enumerate(found.ranked):
         left = i < half
-        line = -(0.16 * len(bars) + LINE * ((i if left else k - 1 - i) + 1))
+        line = -(depth + LINE * ((i if left else k - 1 - i) + 1))
         edge = 1 if left else max(k, 2)
         colour = SERIES[positions[ranked.encoder] % len(SERIES)]
         axes.plot(
@@ -62,11 +87,15 @@ def critical_difference(
             annotation_clip=False,
         )
         drawn.append(Series(label, [ranked.mean_rank], [0.0], [f"mean rank {number(ranked.mean_rank, 2)}"]))
-    critical = found.critical_difference or 0.0
-    axes.hlines(0.32, 1, min(1 + critical, max(k, 2)), color=MUTED, linewidth=1.5, clip_on=False)
+    return drawn
+
+
+def _ruler(axes: Axes, critical: float, most: int) -> None:
+    """The critical difference as a length above the line."""
+    axes.hlines(0.32, 1, min(1 + critical, most), color=MUTED, linewidth=1.5, clip_on=False)
     axes.annotate(
         f"critical difference {number(critical, 2)}",
-        (min(1 + critical, max(k, 2)), 0.32),
+        (min(1 + critical, most), 0.32),
         xytext=(6, 0),
         textcoords="offset points",
         va="center",
@@ -74,10 +103,3 @@ def critical_difference(
         color=MUTED,
         annotation_clip=False,
     )
-    caption = (
-        f"{words(found.protocol).capitalize()}: mean rank over {len(found.datasets)} data sets, 1 is best. A bar "
-        "joins encoders whose ranks differ by less than the critical difference (Nemenyi)."
-    )
-    listed = ", ".join(f"{titles.get(r.encoder, r.encoder)} {number(r.mean_rank, 2)}" for r in found.ranked)
-    alt = f"{caption} {listed}. Critical difference {number(critical, 2)}."
-    return finished(figure, name, alt, caption, [(axes, "mean rank", "line", drawn, False)])
