@@ -1,16 +1,17 @@
 """How often each test calls a difference between two equally good systems, by simulation.
 
-    python benchmarks/statistics_simulations.py [--scale 1.0] [--write docs/explanation/statistics.md]
+    python benchmarks/statistics_simulations.py [--scale 1.0] [--only published]
+        [--write docs/explanation/statistics.md] [--figure docs/images/published_rule.svg]
 
-Prints the tables of docs/explanation/statistics.md; --write puts them between the markers in that page. Every table
-has a fixed seed. The slow tests import the functions below.
+Prints the tables of docs/explanation/statistics.md; --write puts them between the markers in that page, and --figure
+draws its figure. Every table has a fixed seed. The slow tests import the functions below.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ from benchbench.statistics import (
 )
 
 ALPHA = 0.05
+Runs = Callable[[int], int]
+"""Simulations to run, of those that the page is made from."""
 
 
 def separation(auc: float) -> float:
@@ -157,49 +160,81 @@ def _normal_tail(z: np.ndarray) -> np.ndarray:
     return ndtr(-z)
 
 
-def tables(scale: float) -> Iterator[tuple[str, list[str], list[list[str]]]]:
-    """Every table: its name, its head, its rows."""
+Table = tuple[list[str], list[list[str]]]
+"""Head and rows."""
 
-    def runs(count: int) -> int:
-        return max(20, round(count * scale))
 
+def paired_table(runs: Runs) -> Table:
     rows = []
     for m, n in ((64, 39), (19, 84), (13, 90), (5, 98), (2, 408)):
         delong, permuted = paired_rejections(m, n, runs(5000), seed=1)
         rows.append([f"{m} / {n}", f"{delong:.3f}", f"{permuted:.3f}"])
-    yield "paired", ["positives / negatives", "DeLong", "rank-swap permutation"], rows
+    return ["positives / negatives", "DeLong", "rank-swap permutation"], rows
 
+
+def clustered_table(runs: Runs) -> Table:
     rows = []
     for patients, rho, tau in ((244, 0.9, 0.8), (244, 0.9, 0.5), (244, 0.9, 0.0), (49, 0.9, 0.8)):
         naive, clustered = clustered_type_one(patients, rho, tau, runs(4000), seed=2)
         rows.append([f"{patients} x 2", f"{tau:.1f}", f"{naive:.3f}", f"{clustered:.3f}"])
-    yield (
-        "clustered",
-        ["patients x eyes", "error shared by the eyes", "every eye its own patient", "clustered"],
-        rows,
-    )
+    return ["patients x eyes", "error shared by the eyes", "every eye its own patient", "clustered"], rows
 
+
+def seeds_table(runs: Runs) -> Table:
     rows = []
     for m, n, sd in ((34, 69, 0.0), (34, 69, 0.02), (100, 300, 0.0), (100, 300, 0.01), (100, 300, 0.02)):
         one, t_test, orh = seed_type_one(m, n, 5, sd, runs(2000), seed=3)
         rows.append([f"{m} / {n}", f"{sd:.2f}", f"{one:.3f}", f"{t_test:.3f}", f"{orh:.3f}"])
-    yield (
-        "seeds",
-        ["positives / negatives", "SD of seeds", "DeLong, one seed", "t-test over seeds", "ORH"],
-        rows,
-    )
+    return ["positives / negatives", "SD of seeds", "DeLong, one seed", "t-test over seeds", "ORH"], rows
 
+
+def wins_table(runs: Runs) -> Table:
     rows = []
     for tasks in (8, 24):
         single, wins, any_win, any_holm = counted_wins(tasks, runs(1000), seed=4)
         rows.append([str(tasks), f"{single:.3f}", f"{wins:.1f}", f"{any_win:.2f}", f"{any_holm:.3f}"])
-    yield "wins", ["tasks", "one test", "false wins", "P(any), uncorrected", "P(any), Holm"], rows
+    return ["tasks", "one test", "false wins", "P(any), uncorrected", "P(any), Holm"], rows
 
+
+def published_table(runs: Runs) -> Table:
     rows = []
     for m, n, count in ((64, 39, 2000), (120, 280, 1000), (180, 2820, 200)):
         rule, ours = published_rule(m, n, runs(count), seed=5)
         rows.append([f"{m} / {n}", f"{rule:.2f}", f"{ours:.3f}"])
-    yield "published", ["positives / negatives", "Wilcoxon over 100 bootstraps", "paired DeLong"], rows
+    return ["positives / negatives", "Wilcoxon over 100 bootstraps", "paired DeLong"], rows
+
+
+TABLES = {
+    "paired": paired_table,
+    "clustered": clustered_table,
+    "seeds": seeds_table,
+    "wins": wins_table,
+    "published": published_table,
+}
+
+
+def published_figure(table: Table) -> str:
+    """The table "published" as bars, an SVG with a background of its own."""
+    import matplotlib
+
+    from benchbench.report.figures.base import INK, PAPER, SERIES, canvas, finished, house_style
+
+    head, rows = table
+    with house_style(), matplotlib.rc_context({"savefig.facecolor": PAPER}):
+        figure = canvas(6.4, 2.9)
+        axes = figure.add_axes((0.1, 0.17, 0.87, 0.66))
+        for k, (name, colour) in enumerate(zip(head[1:], (SERIES[1], SERIES[0]), strict=True)):
+            at = [i + 0.36 * (k - 0.5) for i in range(len(rows))]
+            shares = [100 * float(row[k + 1]) for row in rows]
+            axes.bar(at, shares, width=0.34, color=colour, label=name)
+            for x, share in zip(at, shares, strict=True):
+                axes.text(x, share + 1.5, f"{share:.0f} %", ha="center", va="bottom")
+        axes.axhline(100 * ALPHA, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), label="5 %")
+        axes.set_xticks(range(len(rows)), [f"{row[0]} test images" for row in rows])
+        axes.grid(False, axis="x")
+        axes.set(ylim=(0, 100), xlim=(-0.5, len(rows) - 0.5), ylabel="winners declared, %")
+        figure.legend(loc="upper left", bbox_to_anchor=(0.09, 1.0), ncols=3)
+        return finished(figure, "published-rule", "", "", []).svg
 
 
 def main() -> None:
@@ -207,12 +242,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--scale", type=float, default=1.0, help="share of the simulations to run")
+    parser.add_argument("--only", choices=list(TABLES), help="one table instead of all")
     parser.add_argument("--write", type=Path, help="page to put the tables into, between its markers")
+    parser.add_argument("--figure", type=Path, help='SVG file to draw the table "published" into')
     options = parser.parse_args()
-    for name, head, rows in tables(options.scale):
+    for name in [options.only] if options.only else TABLES:
+        head, rows = TABLES[name](lambda count: max(20, round(count * options.scale)))
         lines = [head, ["---"] * len(head), *rows]
         text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
         print(f"{name}\n{text}\n", flush=True)
+        if options.figure and name == "published":
+            options.figure.write_text(published_figure((head, rows)))
         if options.write:
             page = options.write.read_text()
             marked = rf"(<!-- simulation: {name} -->\n).*?(<!-- end -->)"

@@ -8,10 +8,12 @@ from __future__ import annotations
 import dataclasses
 
 from ..results import Row, Run
-from .cases import Cases, Key, load_cases
+from .across import across_datasets
+from .attempts import attempt
+from .cases import load_cases
 from .efficiency import efficiency_curves
 from .interaction import interactions
-from .judge import Rules, published_winner
+from .judge import Rules
 from .lints import find_lints
 from .model import (
     PRIMARY,
@@ -27,8 +29,9 @@ from .model import (
     WinCount,
     Wins,
 )
-from .panels import build_panels, panel_id
+from .panels import build_panels
 from .published import published_values
+from .rules import green_winners, published_rules
 from .sentences import metric_name, overall_sentences, panel_sentence
 from .transfer import transfer_matrices
 from .wins import count_wins
@@ -57,20 +60,27 @@ def analyse(run: Run) -> Analysis:
     Args:
         run: Its files, from `results.read_run`.
 
-    Raises:
-        StatisticsError: Predictions that no statistic can use, such as labels outside the task's classes.
+    Returns:
+        The analysis. A part that cannot be computed is left out, and named among the lints; the rest stands.
     """
     rules = declared_rules(run)
     cases = load_cases(run)
-    panels = build_panels(run.info, cases, rules)
+    problems: list[Lint] = []
+    panels = build_panels(run.info, cases, rules, problems)
     encoders = tuple(dict.fromkeys([e.name for e in run.info.encoders] + [r.encoder for r in run.rows]))
     titles = {e.name: e.title for e in run.info.encoders}
     primary = [p for p in panels if p.family == PRIMARY]
-    wins = count_wins(primary, encoders, _published(primary, cases), rules.alpha)
+    rules_quoted = attempt(problems, "Rules of papers", lambda: published_rules(primary, cases), ())
+    wins = count_wins(primary, encoders, green_winners(rules_quoted), rules.alpha)
     failures = tuple(_failure(r) for r in run.rows if r.status != "done")
     many = len({p.protocol for p in primary}) > 1
     panels = tuple(dataclasses.replace(p, sentence=panel_sentence(p, titles, many)) for p in panels)
     verdict = overall_sentences(wins, primary, titles, len(failures), rules.reference)
+    transfer = attempt(problems, "Transfer", lambda: transfer_matrices(panels, cases, rules.alpha), ())
+    changes = attempt(problems, "Protocols", lambda: interactions(panels, cases, rules.alpha), ())
+    published = attempt(problems, "Published values", lambda: published_values(panels, cases, encoders), ())
+    ranks = attempt(problems, "Across data sets", lambda: across_datasets(panels, rules.alpha), ())
+    lints = attempt(problems, "Audit", lambda: find_lints(run.info, panels, cases), ())
     return Analysis(
         suite=run.info.suite,
         title=run.info.title,
@@ -82,11 +92,13 @@ def analyse(run: Run) -> Analysis:
         titles=titles,
         panels=panels,
         wins=wins,
-        transfer=transfer_matrices(panels, cases, rules.alpha),
-        interactions=interactions(panels, cases, rules.alpha),
-        efficiency=efficiency_curves(panels),
-        published=published_values(panels, cases, encoders),
-        lints=find_lints(run.info, panels, cases),
+        transfer=transfer,
+        interactions=changes,
+        efficiency=attempt(problems, "Label efficiency", lambda: efficiency_curves(panels), ()),
+        published=published,
+        rules=rules_quoted,
+        across=ranks,
+        lints=(*problems, *lints),
         failures=failures,
         verdict=tuple(verdict),
         stamps=tuple(dict.fromkeys(s for p in panels for s in p.stamps)),
@@ -100,17 +112,6 @@ def declared_rules(run: Run) -> Rules:
     reference = comparisons.get("reference") if isinstance(comparisons, dict) else None
     margin = declared.get("margin")
     return Rules(reference, float(declared.get("alpha", 0.05)), None if margin is None else float(margin))
-
-
-def _published(panels: list[Panel], cases: dict[Key, Cases]) -> dict[str, str]:
-    by_id = {panel_id(key): found for key, found in cases.items()}
-    winners = {}
-    for panel in panels:
-        if panel.metric == "auroc":
-            winner = published_winner(by_id[panel.id], {e.encoder: e for e in panel.estimates})
-            if winner:
-                winners[panel.id] = winner
-    return winners
 
 
 def _failure(row: Row) -> Failure:

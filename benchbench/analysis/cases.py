@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -62,6 +63,11 @@ class Cases:
         """Test images."""
         return len(self.labels)
 
+    @property
+    def testable(self) -> bool:
+        """False where images of one patient cannot be told from those of two, so that no interval would be valid."""
+        return self.identified or not self.paired_eyes
+
 
 class Predictions:
     """The predictions of a run, found by cell, target and split."""
@@ -112,13 +118,16 @@ def cases_of(
     scores: dict[str, dict[int, FloatArray]] = {}
     validation: dict[str, dict[int, Scored]] = {}
     refused: dict[str, str] = {}
-    reference: Scored | None = None
     by_encoder: dict[str, list[Row]] = {}
-    for row in rows:
-        found = predictions.find(row.cell_id, row.task, "test") if row.status == "done" else None
-        if found is None:
-            continue
-        reference = reference or found
+    done = [
+        (row, found)
+        for row in rows
+        if row.status == "done" and (found := predictions.find(row.cell_id, row.task, "test")) is not None
+    ]
+    if not done:
+        return None
+    reference = _reference([(row.encoder, found) for row, found in done])
+    for row, found in done:
         aligned, problem = _align(found, reference)
         if aligned is None:
             refused[row.encoder] = problem
@@ -128,8 +137,6 @@ def cases_of(
         held_out = predictions.find(row.cell_id, row.task, "validation")
         if held_out is not None:
             validation.setdefault(row.encoder, {})[row.seed] = held_out
-    if reference is None:
-        return None
     groups, identified = _patients(reference)
     if dataset is not None and dataset.cluster is None:
         identified = False  # its groups are images, joined where their files are identical
@@ -145,6 +152,22 @@ def cases_of(
         refused,
         dataset is not None and dataset.paired_eyes,
     )
+
+
+def _reference(found: list[tuple[str, Scored]]) -> Scored:
+    """The predictions whose images and labels most encoders share; the first of them where several sets tie."""
+    first = found[0][1]
+    if all(not _align(scored, first)[1] for _, scored in found):
+        return first
+    encoders: dict[str, set[str]] = {}
+    members: dict[str, Scored] = {}
+    for encoder, scored in found:
+        order = np.argsort(scored.image_ids.astype(str), kind="stable")
+        digest = hashlib.sha256("\0".join(map(str, scored.image_ids[order])).encode())
+        digest.update(np.ascontiguousarray(scored.labels[order]).tobytes())
+        encoders.setdefault(digest.hexdigest(), set()).add(encoder)
+        members.setdefault(digest.hexdigest(), scored)
+    return members[max(encoders, key=lambda d: len(encoders[d]))]
 
 
 def _align(found: Scored, reference: Scored) -> tuple[FloatArray | None, str]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..statistics import measure
 from ..statistics.intervals import normal_p_value, smallest_detectable_difference, wald_interval
+from ..statistics.systems import DRAWN_METRICS
 from .cases import Cases, Key
 from .judge import shaped
 from .model import PRIMARY, Comparison, Interaction, Panel
@@ -73,10 +74,15 @@ def _value(panel: Panel, encoder: str) -> float | None:
 
 
 def _contrasts(first: Panel, second: Panel, by_id: Mapping[str, Cases], alpha: float) -> list[Comparison]:
-    """(A - B under `first`) - (A - B under `second`) for all pairs; empty where the test images differ."""
+    """(A - B under `first`) - (A - B under `second`) for all pairs.
+
+    Empty where the test images differ, and for metrics that have no influence formula.
+    """
+    if first.metric in DRAWN_METRICS:
+        return []
     one, other = by_id[first.id], by_id[second.id]
     names = [e.encoder for e in first.estimates if second.estimate(e.encoder)]
-    if not np.array_equal(one.image_ids, other.image_ids) or (one.paired_eyes and not one.identified):
+    if not np.array_equal(one.image_ids, other.image_ids) or not one.testable:
         return []
     systems = [(c, n, s) for c in (one, other) for n in names for s in c.scores[n]]
     metric = first.metric
@@ -93,9 +99,10 @@ def _contrasts(first: Panel, second: Panel, by_id: Mapping[str, Cases], alpha: f
     k = len(names)
     found = []
     for i, j in itertools.combinations(range(k), 2):
-        weights = np.zeros(2 * k)
-        weights[[i, j, k + i, k + j]] = [1, -1, -1, 1]
-        contrast = influence.contrast(weights)
+        between = np.zeros((2, 2 * k))
+        between[[0, 0, 1, 1], [i, j, k + i, k + j]] = [1, -1, 1, -1]
+        # Within each protocol first: what is the same under both then cancels exactly.
+        contrast = influence.contrast(between).contrast([[1, -1]])
         variance = float(contrast.covariance[0, 0]) + float(seeds[[i, j, k + i, k + j]].sum())
         found.append(_record(first, names[i], names[j], float(contrast.estimate[0]), variance, alpha))
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,12 +12,12 @@ from ..statistics import Estimate as PlainEstimate
 from ..statistics import (
     ExcludedClass,
     PairedComparison,
+    SeedComparison,
     SeedEstimate,
     Verdict,
     compare,
     compare_seeds,
     non_inferiority,
-    retfound_green_rule,
 )
 from .cases import Cases
 from .model import Comparison, Estimate, FloatArray
@@ -57,7 +56,7 @@ def judge(
     encoders = tuple(cases.scores)
     seeds = common_seeds(cases)
     if not encoders or not seeds:
-        return Judged((), (), _refusals(cases))
+        return Judged((), (), (*_refusals(cases), *_no_common_seed(cases)))
     scores = np.stack([[shaped(cases.scores[e][s], metric) for s in seeds] for e in encoders])
     name = "multilabel_macro_auroc" if metric == "macro_auroc" and cases.labels.ndim == 2 else metric
     missing = rules.reference is not None and rules.reference not in encoders
@@ -71,16 +70,15 @@ def judge(
     else:
         over = compare_seeds(name, cases.labels, scores, cases.groups, wanted)
         estimates = [
-            _from_seeds(e, encoder, seeds, over.method)
-            for e, encoder in zip(over.estimates, encoders, strict=True)
+            _from_seeds(e, encoder, seeds) for e, encoder in zip(over.estimates, encoders, strict=True)
         ]
-        pairs, notes = over.pairs, ()
+        pairs, notes = over.pairs, _claim(over)
     comparisons = [] if missing else [comparison_record(p, encoders, panel, family, rules) for p in pairs]
     notes = (*_refusals(cases), *_lost_seeds(cases, seeds), *notes)
     if missing:
         notes = (f"The reference {rules.reference} has no result here, so nothing is compared.", *notes)
-    if cases.paired_eyes and not cases.identified:
-        estimates = [_without_interval(e) for e in estimates]
+    if not cases.testable:
+        estimates = [unpaired_estimate(e) for e in estimates]
         comparisons = [without_test(c) for c in comparisons]
         notes = (UNPAIRED_NOTE, *notes)
     return Judged(tuple(estimates), tuple(comparisons), notes)
@@ -114,14 +112,14 @@ def _from_plain(e: PlainEstimate, encoder: str, seeds: tuple[int, ...]) -> Estim
     )
 
 
-def _from_seeds(e: SeedEstimate, encoder: str, seeds: tuple[int, ...], method: str) -> Estimate:
+def _from_seeds(e: SeedEstimate, encoder: str, seeds: tuple[int, ...]) -> Estimate:
     order = np.argsort(e.per_seed, kind="stable")
     return Estimate(
         encoder,
         e.value,
         e.ci_low,
         e.ci_high,
-        method=method if e.ci_low is not None else "",
+        method=e.method,
         verdict=str(e.verdict),
         note=_note(e.verdict),
         seeds=seeds,
@@ -146,7 +144,7 @@ def comparison_record(
         and p.se
         and p.verdict.has_p_value
     ):
-        tested = non_inferiority(p.difference, p.se, rules.margin, rules.alpha)
+        tested = non_inferiority(p.difference, p.se, rules.margin, rules.alpha, p.statistic_df)
         margin_verdict, equivalent = tested.verdict, tested.equivalent
     return Comparison(
         panel=panel,
@@ -163,7 +161,7 @@ def comparison_record(
         p_permutation=p.permutation_p,
         detectable=p.smallest_detectable_difference,
         verdict=str(p.verdict),
-        note=_note(p.verdict),
+        note="" if p.verdict is Verdict.OK else p.explanation,
         method=p.method,
         margin_verdict=margin_verdict,
         equivalent=equivalent,
@@ -173,6 +171,25 @@ def comparison_record(
 def _refusals(cases: Cases) -> tuple[str, ...]:
     return tuple(
         f"{encoder} is left out of the comparisons: {why}." for encoder, why in cases.refused.items()
+    )
+
+
+def _no_common_seed(cases: Cases) -> tuple[str, ...]:
+    if not cases.scores:
+        return ()
+    finished = "; ".join(f"{e}: {', '.join(map(str, seeds))}" for e, seeds in cases.scores.items())
+    return (
+        "No seed was finished by every encoder, so nothing can be compared. Seeds with a result: "
+        f"{finished}. Run the suite again to finish the others.",
+    )
+
+
+def _claim(over: SeedComparison) -> tuple[str, ...]:
+    if over.claim == "this method":
+        return ()
+    return (
+        f"Intervals and tests are about {over.claim} on other patients; "
+        "the spread between seeds is shown, and not counted.",
     )
 
 
@@ -191,7 +208,8 @@ def _excluded(excluded: tuple[ExcludedClass, ...], classes: tuple[str, ...]) -> 
     return (f"Left out of the macro average, with too few cases: {', '.join(names)}.",)
 
 
-def _without_interval(e: Estimate) -> Estimate:
+def unpaired_estimate(e: Estimate) -> Estimate:
+    """The value alone, where no valid interval exists."""
     return dataclasses.replace(e, ci_low=None, ci_high=None, method="", verdict=UNPAIRED, note=UNPAIRED_NOTE)
 
 
@@ -210,13 +228,3 @@ def without_test(c: Comparison) -> Comparison:
         margin_verdict="",
         equivalent=None,
     )
-
-
-def published_winner(cases: Cases, estimates: Mapping[str, Estimate]) -> str | None:
-    """The winner of a binary panel by the rule of published tables, or None where it declares none."""
-    encoders = [e for e in cases.scores if e in estimates]
-    if len(encoders) < 2 or len(np.unique(cases.labels)) < 2:
-        return None
-    scores = np.stack([cases.scores[e][estimates[e].shown_seed][:, 0] for e in encoders], axis=1)
-    rule = retfound_green_rule(cases.labels, scores)
-    return encoders[rule.winner] if rule.p_value is not None and rule.p_value < 0.05 else None

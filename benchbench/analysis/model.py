@@ -7,9 +7,15 @@ axis). Everything within a panel was scored on the same images, so its encoders 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from .across import AcrossDatasets
+    from .rules import QuotedRule
+    from .secondary import Secondary
 
 FloatArray = NDArray[np.float64]
 
@@ -36,6 +42,7 @@ class Estimate:
         note: The verdict as a sentence, empty when there is nothing to say.
         seed_values: The metric of each seed.
         letters: Tie groups: encoders that share a letter cannot be told apart. Empty where nothing was tested.
+        ranks: Best and worst rank that the decided comparisons leave open; None where nothing was tested.
         shown_seed: Seed whose curves and confusion matrix are shown: the one in the middle.
     """
 
@@ -51,6 +58,7 @@ class Estimate:
     stamps: tuple[str, ...] = ()
     letters: str = ""
     shown_seed: int = 0
+    ranks: tuple[int, int] | None = None
 
     @property
     def seed_sd(self) -> float | None:
@@ -209,6 +217,7 @@ class Panel:
     views: tuple[EncoderView, ...] = ()
     sentence: str = ""
     """What it shows, in plain words."""
+    secondary: tuple[Secondary, ...] = ()
 
     @property
     def in_domain(self) -> bool:
@@ -466,6 +475,9 @@ class Analysis:
     verdict: tuple[str, ...]
     """What the whole run shows, in plain sentences; every panel has a `sentence` of its own."""
     stamps: tuple[str, ...] = field(default=())
+    rules: tuple[QuotedRule, ...] = ()
+    """Rules of papers on this run's results, each beside the valid test."""
+    across: tuple[AcrossDatasets, ...] = ()
 
     def panel(self, id: str) -> Panel:
         """The panel with this id."""

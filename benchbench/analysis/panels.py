@@ -6,29 +6,65 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 
 import numpy as np
 
 from ..results import Row, RunInfo
 from ..statistics import benjamini_hochberg, holm
+from .attempts import attempt
 from .cases import Cases, Key
 from .efficiency import FRACTION
 from .judge import Judged, Rules, judge
-from .model import OTHERS, PRIMARY, Comparison, Estimate, Panel
-from .ties import tie_letters
+from .model import OTHERS, PRIMARY, Comparison, Estimate, Lint, Panel
+from .secondary import secondary_metrics
+from .ties import open_ranks, tie_letters
 from .views import encoder_view
 
 
-def build_panels(info: RunInfo, cases: Mapping[Key, Cases], rules: Rules) -> tuple[Panel, ...]:
-    """Every panel of the run, in the order of the suite's tasks and protocols, corrected and with views."""
+def build_panels(
+    info: RunInfo, cases: Mapping[Key, Cases], rules: Rules, problems: list[Lint]
+) -> tuple[Panel, ...]:
+    """Every panel of the run, in the order of the suite's tasks and protocols, corrected and with views.
+
+    A panel that cannot be analysed stays, without estimates; `problems` gains a line about it.
+    """
     ordered = _in_order(info, cases)
     families = _families(ordered)
-    panels = [_judged_panel(info, found, families[found.key], rules) for found in ordered]
+    panels = [_judged_panel(info, found, families[found.key], rules, problems) for found in ordered]
     corrected = correct([c for p in panels for c in p.comparisons], rules.alpha)
     by_panel: dict[str, list[Comparison]] = {}
     for comparison in corrected:
         by_panel.setdefault(comparison.panel, []).append(comparison)
-    return tuple(_finished(p, tuple(by_panel.get(p.id, ())), rules) for p in panels)
+    by_id = {panel_id(found.key): found for found in ordered}
+    return _with_secondary(
+        [_finished(p, tuple(by_panel.get(p.id, ())), rules) for p in panels], by_id, rules, problems
+    )
+
+
+def _with_secondary(
+    panels: Iterable[Panel], by_id: Mapping[str, Cases], rules: Rules, problems: list[Lint]
+) -> tuple[Panel, ...]:
+    """Primary panels with their secondary metrics, which are corrected as a family of their own."""
+    done = []
+    for panel in panels:
+        if panel.family == PRIMARY:
+            work = partial(secondary_metrics, panel, by_id[panel.id], rules)
+            found = attempt(problems, f"{panel.title} · secondary metrics", work, ())
+            panel = dataclasses.replace(panel, secondary=found)
+        done.append(panel)
+    flat = [c for p in done for s in p.secondary for c in s.comparisons]
+    corrected = iter(correct(flat, rules.alpha))
+    return tuple(
+        dataclasses.replace(
+            p,
+            secondary=tuple(
+                dataclasses.replace(s, comparisons=tuple(next(corrected) for _ in s.comparisons))
+                for s in p.secondary
+            ),
+        )
+        for p in done
+    )
 
 
 def _in_order(info: RunInfo, cases: Mapping[Key, Cases]) -> list[Cases]:
@@ -93,13 +129,29 @@ def panel_id(key: Key) -> str:
     return f"{slug}-{hashlib.sha256(repr(key).encode()).hexdigest()[:6]}"
 
 
-def _judged_panel(info: RunInfo, cases: Cases, family: str, rules: Rules) -> Panel:
+def _judged_panel(info: RunInfo, cases: Cases, family: str, rules: Rules, problems: list[Lint]) -> Panel:
     task, source, protocol, axes = cases.key
     rows = [r for found in cases.rows.values() for r in found]
     record = info.task(task)
     identity = panel_id(cases.key)
     left_out = "left_out" in dict(axes)
-    judged = judge(cases, identity, family, rows[0].metric, record.classes, rules)
+    part = f"{task_title(info, task)} · {protocol}"
+    judged = attempt(
+        problems,
+        part,
+        lambda: judge(cases, identity, family, rows[0].metric, record.classes, rules),
+        Judged((), (), ("Its statistics could not be computed; the audit says why.",)),
+    )
+    views = [
+        attempt(
+            problems,
+            f"{part} · curves of {e.encoder}",
+            partial(encoder_view, cases, e.encoder, e.shown_seed, record.kind, record.classes),
+            None,
+        )
+        for e in judged.estimates
+        if family == PRIMARY
+    ]
     return Panel(
         id=identity,
         task=task,
@@ -119,11 +171,7 @@ def _judged_panel(info: RunInfo, cases: Cases, family: str, rules: Rules) -> Pan
         estimates=_stamped(judged, cases.rows),
         comparisons=judged.comparisons,
         notes=judged.notes,
-        views=tuple(
-            encoder_view(cases, e.encoder, e.shown_seed, record.kind, record.classes)
-            for e in judged.estimates
-            if family == PRIMARY
-        ),
+        views=tuple(v for v in views if v is not None),
     )
 
 
@@ -192,6 +240,10 @@ def _finished(panel: Panel, comparisons: tuple[Comparison, ...], rules: Rules) -
     if rules.reference is None and any(c.outcome != "untested" for c in comparisons):
         tested = {e for c in comparisons if c.outcome != "untested" for e in (c.first, c.second)}
         ordered = [e.encoder for e in estimates if e.encoder in tested]
-        letters = tie_letters(ordered, {frozenset((c.first, c.second)) for c in comparisons if c.winner})
-        estimates = tuple(dataclasses.replace(e, letters=letters.get(e.encoder, "")) for e in estimates)
+        decided = {frozenset((c.first, c.second)) for c in comparisons if c.winner}
+        letters, ranks = tie_letters(ordered, decided), open_ranks(ordered, decided)
+        estimates = tuple(
+            dataclasses.replace(e, letters=letters.get(e.encoder, ""), ranks=ranks.get(e.encoder))
+            for e in estimates
+        )
     return dataclasses.replace(panel, estimates=estimates, comparisons=comparisons)

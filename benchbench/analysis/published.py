@@ -117,9 +117,9 @@ def _measured(number: PublishedNumber, panel: Panel, encoder: str, cases: Cases)
     return Estimate(
         encoder,
         found.value,
-        found.ci_low,
-        found.ci_high,
-        found.method,
+        found.ci_low if cases.testable else None,
+        found.ci_high if cases.testable else None,
+        found.method if cases.testable else "",
         str(found.verdict),
         seeds=(own.shown_seed,),
         stamps=own.stamps,

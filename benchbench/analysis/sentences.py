@@ -15,6 +15,10 @@ METRIC_NAMES = {
     "balanced_accuracy": "balanced accuracy",
     "accuracy": "accuracy",
     "average_precision": "average precision",
+    "f1": "F1",
+    "sensitivity_at_specificity_0.9": "sensitivity at specificity 0.9",
+    "brier": "Brier score",
+    "ece": "calibration error (15 bins)",
 }
 
 
@@ -66,6 +70,8 @@ def panel_sentence(panel: Panel, titles: Mapping[str, str], many_protocols: bool
     """What one panel shows, in one or two sentences."""
     place = where(panel, many_protocols)
     tested = [c for c in panel.comparisons if c.outcome != "untested"]
+    if not panel.estimates:
+        return " ".join([f"{place}, no result could be analysed.", *panel.notes])
     if len(panel.estimates) < 2:
         return f"{place}, only one encoder has a result, so nothing is compared."
     if not tested:

@@ -114,7 +114,7 @@ def _paired(encoder: str, panel: Panel, home: Cases, away: Cases) -> Comparison 
     order = np.array([position[image] for image in home.image_ids], dtype=np.intp)
     if not np.array_equal(away.labels[order], home.labels, equal_nan=True):
         return None
-    if home.paired_eyes and not home.identified:
+    if not home.testable:
         return None
     metric = panel.metric
     scores = np.stack(

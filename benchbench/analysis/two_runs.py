@@ -91,7 +91,7 @@ def _change(key: Key, encoder: str, here: Cases | None, there: Cases | None) -> 
     scores = np.stack([[shaped(s, metric) for s in side] for side in (new, old)])
     pair = compare_seeds(name, here.labels, scores, here.groups).pairs[0]
     record = comparison_record(pair, ("second run", "first run"), place, FAMILY)
-    if here.paired_eyes and not here.identified:
+    if not here.testable:
         record = without_test(record)
     return Change(encoder, place, protocol, "changed", record, reason)
 

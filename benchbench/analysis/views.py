@@ -5,6 +5,8 @@ All come from one trained model: the seed whose metric is in the middle, never a
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,10 +39,10 @@ def encoder_view(cases: Cases, encoder: str, seed: int, kind: str, classes: tupl
         known, positive = truth[c]
         column = scores[known, 0 if kind == "binary" else c]
         groups = None if cases.groups is None else cases.groups[known]
-        curves.append(roc(positive, column, groups, banded=kind == "binary"))
+        curves.append(roc(positive, column, groups, banded=kind == "binary" and cases.testable))
         by_recall.append(precision_recall(positive, column))
-    threshold, source = _threshold(kind, held_out)
-    predicted = _decide(scores, kind, threshold)
+    threshold, source = frozen_threshold(kind, held_out)
+    predicted = decide(scores, kind, threshold)
     return EncoderView(
         encoder,
         tuple(curves),
@@ -63,7 +65,7 @@ def _one_against_rest(
     return [(every, labels == c) for c in range(k)]
 
 
-def _decide(scores: FloatArray, kind: str, threshold: float) -> NDArray[np.intp]:
+def decide(scores: FloatArray, kind: str, threshold: float) -> NDArray[np.intp]:
     """Predicted class codes (n,), or 0/1 per label (n, L) for multi-label tasks."""
     if kind == "multilabel":
         return (scores >= 0.5).astype(np.intp)
@@ -72,7 +74,7 @@ def _decide(scores: FloatArray, kind: str, threshold: float) -> NDArray[np.intp]
     return scores.argmax(axis=1)
 
 
-def _threshold(kind: str, held_out: Scored | None) -> tuple[float, str]:
+def frozen_threshold(kind: str, held_out: Scored | None) -> tuple[float, str]:
     """Threshold of a binary decision: Youden's on validation predictions, else one half."""
     if kind != "binary" or held_out is None or held_out.labels.ndim != 1:
         return 0.5, "0.5, fixed in advance"
@@ -164,7 +166,10 @@ def _class_results(
             column = scores[known, c]
         chosen = predicted[known, c] == 1 if kind == "multilabel" else predicted == c
         groups = None if cases.groups is None else cases.groups[known]
-        results.append(_class_result(name, positive, column, chosen, groups))
+        result = _class_result(name, positive, column, chosen, groups)
+        if not cases.testable:
+            result = dataclasses.replace(result, ci_low=None, ci_high=None)
+        results.append(result)
     return results
 
 

@@ -1,11 +1,4 @@
-"""Win counts under three rules: Holm, uncorrected, and the rule behind published tables.
-
-The published rule is kept because readers will want to set this run beside such a table. It draws 100 bootstrap
-test sets (seed 42, the same for every encoder), takes the encoder with the best median against the second best,
-and calls it a win when a Wilcoxon signed-rank test over the 100 pairs gives p < 0.05. The replicates are not
-independent observations, so its p-value shrinks with their number: two equal encoders "win" four times out of
-five. It is never used for a claim.
-"""
+"""Win counts under three rules: Holm, uncorrected, and the rule of RETFound-Green, which is never used for a claim."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "weights": ("weights:weights", "Get, check and slim checkpoints."),
     "audit": ("audit:audit", "Look for leaks and contamination in a suite's data."),
     "report": ("report:report", "Render the report of a run again from its files."),
-    "compare": ("compare:compare", "Compare two runs, prediction by prediction."),
+    "compare": ("compare:compare", "Compare two runs, or two CSV files of scores, prediction by prediction."),
     "speed": ("speed:speed", "Measure speed, size and memory of encoders here."),
     "stats": ("stats:stats", "Statistics on anyone's scores; self-test against published examples."),
     "submit": ("leaderboard:submit", "Pack a run as a leaderboard submission."),

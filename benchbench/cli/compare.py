@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import BenchError
+from .stats import headline, print_pairs, table_columns
+
 if TYPE_CHECKING:
     from ..analysis.two_runs import Change, RunDifference
 
@@ -15,12 +18,23 @@ if TYPE_CHECKING:
 @click.argument("first", metavar="RUN", type=click.Path(path_type=Path))
 @click.argument("second", metavar="RUN", type=click.Path(path_type=Path))
 @click.option("--all", "everything", is_flag=True, help="List unchanged cells too.")
-def compare(first: Path, second: Path, everything: bool) -> None:
+@table_columns
+def compare(first: Path, second: Path, everything: bool, **columns: Any) -> None:
     """Compare two runs, prediction by prediction: the second RUN against the first.
 
     Where both scored the same images the difference is tested in pairs and corrected by Holm's method; otherwise
-    the reason is printed.
+    the reason is printed. Two tables of scores (CSV files) are compared in the same way, cases paired by the column
+    that names them or else by their order; the last five options say what their columns are.
     """
+    tables = [path.is_file() and path.suffix.lower() in (".csv", ".tsv", ".txt") for path in (first, second)]
+    if all(tables):
+        _compare_files(first, second, columns)
+        return
+    if any(tables):
+        raise BenchError(
+            "A run cannot be compared with a table of scores.",
+            fix="name two runs, or two CSV files",
+        )
     from rich.console import Console
 
     from ..analysis.two_runs import compare_runs
@@ -32,6 +46,26 @@ def compare(first: Path, second: Path, everything: bool) -> None:
     if shown:
         console.print(_table(shown))
     _summary(console, found)
+
+
+def _compare_files(first: Path, second: Path, columns: dict[str, Any]) -> None:
+    from dataclasses import replace
+
+    from ..statistics import delong_test, holm
+    from ..statistics.predictions_file import read_scores
+    from ..statistics.two_files import paired_tables
+
+    table, wanted = paired_tables(read_scores(first, **columns), read_scores(second, **columns))
+    pairs = tuple(
+        replace(
+            delong_test(table.labels, table.scores[:, a], table.scores[:, b], table.patients),
+            index_a=a,
+            index_b=b,
+        )
+        for a, b in wanted
+    )
+    click.echo(headline(table))
+    print_pairs(table, pairs, holm([p.p_value for p in pairs]))
 
 
 def _table(changes: list[Change]) -> Any:

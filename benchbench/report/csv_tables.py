@@ -48,6 +48,10 @@ def csv_tables(analysis: Analysis) -> dict[str, str]:
         ("tables/efficiency.csv", analysis.efficiency, _efficiency),
         ("tables/published.csv", analysis.published, _published),
         ("tables/failures.csv", analysis.failures, _failures),
+        ("tables/secondary.csv", [p for p in analysis.panels if p.secondary], _secondary),
+        ("tables/published-rules.csv", analysis.rules, _rules),
+        ("tables/ranks.csv", [x for x in analysis.across if x.ranked], _ranks),
+        ("tables/pooled.csv", [x for x in analysis.across if x.pooled], _pooled),
     )
     return {
         "scores.csv": _scores(analysis),
@@ -71,11 +75,12 @@ def _place(panel: Panel) -> tuple[str, ...]:
 
 def _scores(analysis: Analysis) -> str:
     header = [*_PLACE, "encoder", "value", "ci_low", "ci_high", "interval", "seeds", "seed_sd", "tie_group"]
-    header += ["verdict", "stamps", "n", "n_patients"]
+    header += ["rank_best", "rank_worst", "verdict", "stamps", "n", "n_patients"]
     lines = [
         [
             *_place(p),
             *(e.encoder, e.value, e.ci_low, e.ci_high, e.method, len(e.seeds), e.seed_sd, e.letters),
+            *(e.ranks or (None, None)),
             *(e.verdict, " ".join(e.stamps), p.n, p.n_patients),
         ]
         for p in analysis.panels
@@ -305,6 +310,44 @@ def _published(analysis: Analysis) -> str:
 
 def _failures(analysis: Analysis) -> str:
     return _records(analysis.failures, ("encoder", "task", "protocol", "seed", "status", "reason"))
+
+
+def _secondary(analysis: Analysis) -> str:
+    """Values (second encoder empty) and differences of the secondary metrics."""
+    header = [*_PLACE[:-1], "secondary_metric", "first", "second", "value_or_difference", "ci_low", "ci_high"]
+    header += ["p_value", "p_bh", "verdict", "method", "stamps"]
+    lines: list[list[Any]] = []
+    for p in analysis.panels:
+        for s in p.secondary:
+            place = [*_place(p)[:-1], s.metric]
+            for e in s.estimates:
+                alone = (e.encoder, "", e.value, e.ci_low, e.ci_high, None, None, e.verdict, e.method)
+                lines.append([*place, *alone, " ".join(e.stamps)])
+            for c in s.comparisons:
+                pair = (c.first, c.second, c.difference, c.ci_low, c.ci_high, c.p_value, c.p_bh)
+                lines.append([*place, *pair, c.verdict, c.method, _stamps_of(p, c.first, c.second)])
+    return csv_text(header, lines)
+
+
+def _rules(analysis: Analysis) -> str:
+    fields = ("mode", "label", "rule", "source", "place", "winner", "runner_up", "p_value", "ours")
+    return _records(analysis.rules, (*fields, "why_not_valid"))
+
+
+def _ranks(analysis: Analysis) -> str:
+    lines = [
+        [x.protocol, len(x.datasets), r.encoder, r.mean_rank, x.critical_difference, x.p_value]
+        for x in analysis.across
+        for r in x.ranked
+    ]
+    header = ["protocol", "datasets", "encoder", "mean_rank", "critical_difference", "friedman_p"]
+    return csv_text(header, lines)
+
+
+def _pooled(analysis: Analysis) -> str:
+    fields = ("metric", "first", "second", "difference", "ci_low", "ci_high", "tau", "datasets")
+    lines = [[x.protocol, *(getattr(d, f) for f in fields)] for x in analysis.across for d in x.pooled]
+    return csv_text(["protocol", *fields], lines)
 
 
 def _records(records: Sequence[Any], fields: Sequence[str]) -> str:

@@ -16,6 +16,8 @@ REFERENCES = {
     "Psychological Bulletin 1969;72:323-327.",
     "holm": "Holm S. A simple sequentially rejective multiple test procedure. Scandinavian Journal of Statistics "
     "1979;6:65-70.",
+    "nemenyi": "Demšar J. Statistical comparisons of classifiers over multiple data sets. Journal of Machine "
+    "Learning Research 2006;7:1-30.",
     "letters": "Piepho HP. An algorithm for a letter-based representation of all-pairwise comparisons. Journal of "
     "Computational and Graphical Statistics 2004;13:456-466.",
 }
@@ -82,6 +84,8 @@ def _statistics(analysis: Analysis) -> str:
         "difference that the test finds with 80 % power (2.80 standard errors). No test was computed for classes with "
         "fewer than ten test cases."
     )
+    if any(p.secondary for p in analysis.panels):
+        text += " Secondary metrics are exploratory; their p-values carry a Benjamini-Hochberg correction."
     if analysis.margin is not None:
         text += " Non-inferiority and equivalence were judged against a margin "
         text += f"of {analysis.margin:g}, declared in advance."

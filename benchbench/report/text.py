@@ -29,6 +29,14 @@ def interval(low: float | None, high: float | None, digits: int = 3) -> str:
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
+def ranks(open_ranks: tuple[int, int] | None) -> str:
+    """``1–3``, or ``2`` where the comparisons leave one rank open."""
+    if open_ranks is None:
+        return ""
+    best, worst = open_ranks
+    return str(best) if best == worst else f"{best}–{worst}"
+
+
 def percent(value: float | None) -> str:
     """A share as whole percent."""
     return dash if value is None or value != value else f"{100 * value:.0f} %"

@@ -85,6 +85,7 @@ from benchbench.statistics.lints import (
 )
 from benchbench.statistics.macro import MacroAUC, macro_auc, multilabel_macro_auc, per_class_tests
 from benchbench.statistics.permutation import PermutationTest, permutation_test
+from benchbench.statistics.power import auc_difference_power, auc_power
 from benchbench.statistics.resampling import BootstrapEstimate, bootstrap, bootstrap_difference
 from benchbench.statistics.seed_comparison import SeedComparison, SeedEstimate, compare_seeds, orh
 from benchbench.statistics.seeds import NadeauBengio, OrhAnalysis, nadeau_bengio, orh_from_covariance
@@ -134,7 +135,9 @@ __all__ = [
     "StatisticsError",
     "UnpairedComparison",
     "Verdict",
+    "auc_difference_power",
     "auc_equals_balanced_accuracy",
+    "auc_power",
     "benjamini_hochberg",
     "bootstrap",
     "bootstrap_difference",

@@ -7,13 +7,13 @@ is what R's vcd::Kappa prints. Differences between systems and patients with sev
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr
 
-from benchbench.statistics.comparison import Counts, Measured
+from benchbench.statistics.comparison import Counts, Measured, compare_pair
 from benchbench.statistics.influence import Influence
 from benchbench.statistics.inputs import (
     Clusters,
@@ -25,7 +25,6 @@ from benchbench.statistics.inputs import (
     probability_cube,
     score_rows,
 )
-from benchbench.statistics.intervals import normal_p_value
 from benchbench.statistics.placements import with_class_factors
 from benchbench.statistics.verdicts import FEW_CASES, SMALL_SAMPLE, Verdict
 
@@ -125,8 +124,8 @@ def measure_kappa(
         metric=f"{weights}_kappa",
         method="influence of each patient on kappa, paired",
         influence=Influence(estimate, total, factor, defined=defined),
-        counts=_label_counts(labels, clusters),
-        verdict=_verdict_of_patients(clusters.count, defined),
+        counts=label_counts(labels, clusters),
+        verdict=verdict_of_patients(clusters.count, defined),
         failed=(predicted == predicted[:, :1]).all(axis=1),
     )
 
@@ -147,8 +146,8 @@ def measure_accuracy(
         metric="accuracy",
         method="influence of each patient on accuracy, paired",
         influence=Influence(right, total, factor, denominator=float(n), defined=defined),
-        counts=_label_counts(labels, clusters),
-        verdict=_verdict_of_patients(clusters.count, defined),
+        counts=label_counts(labels, clusters),
+        verdict=verdict_of_patients(clusters.count, defined),
         failed=(predicted == predicted[:, :1]).all(axis=1),
         swaps=lambda a, b: clusters.sums((hits[a] - hits[b])[np.newaxis])[0] / n,
     )
@@ -171,7 +170,7 @@ def measure_balanced_accuracy(
         recalls.append(recall)
         sums = clusters.sums(by_case[:, members], np.flatnonzero(members))
         parts.append(sums[:, clusters.holding(members)])
-    counts = _label_counts(labels, clusters)
+    counts = label_counts(labels, clusters)
     weight = 1 / (np.bincount(labels)[labels] * present.size)
     return Measured(
         metric="balanced_accuracy",
@@ -180,7 +179,7 @@ def measure_balanced_accuracy(
             np.mean(recalls, axis=0), clusters.sums(by_case), tuple(parts), clusters.count
         ),
         counts=counts,
-        verdict=_verdict_of_mean(counts, present.size),
+        verdict=verdict_of_mean(counts, present.size),
         failed=(predicted == predicted[:, :1]).all(axis=1),
         swaps=lambda a, b: clusters.sums(((hits[a] - hits[b]) * weight)[np.newaxis])[0],
     )
@@ -192,14 +191,17 @@ class McNemarTest:
 
     Attributes:
         only_a, only_b: Cases that only the first, or only the second, gets right.
-        p_value: Exact binomial, two-sided; clustered where patients have several cases.
+        p_value: Exact binomial, two-sided; clustered where patients have several cases. None where the verdict
+            says that no test applies.
         method: Which of the two it was.
+        verdict: "ok", "identical" (the same cases are right), or why there is no p-value.
     """
 
     only_a: int
     only_b: int
-    p_value: float
+    p_value: float | None
     method: str
+    verdict: Verdict = Verdict.OK
 
 
 def mcnemar(
@@ -226,13 +228,13 @@ def mcnemar(
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     clusters = clusters_of(groups, labels.size)
     if clusters.singletons:
-        return McNemarTest(only_a, only_b, _exact_binomial_half(only_a, only_b), "McNemar, exact")
-    influence = measure_accuracy(labels, np.stack(rows), groups, models_first=True).influence
-    difference, variance = influence.difference(0, 1)
-    p_value = (
-        1.0 if difference == 0 else normal_p_value(difference / math.sqrt(variance)) if variance else 0.0
-    )
-    return McNemarTest(only_a, only_b, p_value, "difference in accuracy, clustered by patient")
+        verdict = Verdict.OK if only_a or only_b else Verdict.IDENTICAL
+        return McNemarTest(only_a, only_b, _exact_binomial_half(only_a, only_b), "McNemar, exact", verdict)
+    measured = measure_accuracy(labels, np.stack(rows), groups, models_first=True)
+    # A system that always predicts one class still has right and wrong answers to compare.
+    pair = compare_pair(replace(measured, failed=np.zeros(2, dtype=bool)), 0, 1)
+    method = "difference in accuracy, clustered by patient"
+    return McNemarTest(only_a, only_b, pair.p_value, method, pair.verdict)
 
 
 def _exact_binomial_half(b: int, c: int) -> float:
@@ -273,7 +275,8 @@ def _graded(
     return labels, predicted, n_classes or int(max(labels.max(), predicted.max())) + 1
 
 
-def _label_counts(labels: NDArray[np.intp], clusters: Clusters) -> Counts:
+def label_counts(labels: NDArray[np.intp], clusters: Clusters) -> Counts:
+    """Cases and patients of the rarest class (n,) against the rest."""
     sizes = {int(c): labels == c for c in np.unique(labels)}
     rarest = min(sizes, key=lambda c: int(clusters.holding(sizes[c]).sum()))
     members = sizes[rarest]
@@ -286,14 +289,16 @@ def _label_counts(labels: NDArray[np.intp], clusters: Clusters) -> Counts:
     )
 
 
-def _verdict_of_mean(counts: Counts, n_classes: int) -> Verdict:
+def verdict_of_mean(counts: Counts, n_classes: int) -> Verdict:
+    """The verdict of a mean over `n_classes` classes, the rarest of which has `counts`."""
     # A mean over several classes is shown, marked, where one of them is rare; a binary one is not.
     if counts.verdict is Verdict.TOO_FEW_CASES and n_classes > 2:
         return Verdict.SMALL
     return counts.verdict
 
 
-def _verdict_of_patients(count: int, defined: bool) -> Verdict:
+def verdict_of_patients(count: int, defined: bool = True) -> Verdict:
+    """The verdict of a metric over all patients, whatever their class."""
     if not defined:
         return Verdict.UNDEFINED_VARIANCE
     if count < FEW_CASES:

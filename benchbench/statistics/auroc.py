@@ -27,7 +27,12 @@ from benchbench.statistics.inputs import (
     score_rows,
     stack_systems,
 )
-from benchbench.statistics.intervals import ALTERNATIVES, critical_z
+from benchbench.statistics.intervals import (
+    check_alternative,
+    check_confidence,
+    critical_value,
+    normal_p_value,
+)
 from benchbench.statistics.permutation import swap_contributions
 from benchbench.statistics.placements import auc_influence
 from benchbench.statistics.verdicts import Verdict
@@ -85,12 +90,7 @@ def delong_test(
     Raises:
         StatisticsError: Inputs that cannot be used (`InvalidScores`, `NotPaired`).
     """
-    if compat not in (None, "pROC"):
-        raise StatisticsError(f"compat is {compat!r}.", fix='use compat="pROC", or leave it out')
-    if alternative not in ALTERNATIVES:
-        raise StatisticsError(
-            f"alternative is {alternative!r}.", fix="use one of: " + ", ".join(ALTERNATIVES)
-        )
+    _check_options(alternative, compat, confidence)
     positive = binary_labels(y_true)
     rows = [
         one_system(scores, positive.size, name)
@@ -142,7 +142,7 @@ def delong_test_all(
         measured.influence.estimate,
         covariance,
         pairs,
-        omnibus_test(measured.influence) if testable else None,
+        omnibus_test(measured.influence, measured.failed) if testable else None,
     )
 
 
@@ -193,8 +193,7 @@ def delong_test_unpaired(
         compat: "pROC" prints its numbers also where no test applies.
         confidence: Coverage of the interval.
     """
-    from scipy.stats import t as student
-
+    _check_options(alternative, compat, confidence)
     first = measure_auroc(y_true_a, scores_a, groups_a)
     second = measure_auroc(y_true_b, scores_b, groups_b)
     for measured in (first, second):
@@ -213,15 +212,8 @@ def delong_test_unpaired(
         sizes = [m.counts.n_clusters - 1 for m in (first, second)]
         parts = sum(v * v / size for v, size in zip(variances, sizes, strict=True))
         df = float(np.float64(sum(variances) ** 2) / np.float64(parts))
-    tails = {"two-sided": 2 * student.sf(abs(statistic), df), "greater": student.sf(statistic, df)}
-    tails["less"] = student.cdf(statistic, df)
-    if alternative not in tails:
-        raise StatisticsError(
-            f"alternative is {alternative!r}.", fix="use one of: " + ", ".join(ALTERNATIVES)
-        )
-    critical_z(confidence)
-    half = float(student.ppf(0.5 + confidence / 2, df)) * se
-    p_value = float(tails[alternative])
+    half = critical_value(confidence, df) * se
+    p_value = normal_p_value(statistic, alternative, df)
     return UnpairedComparison(
         values[0],
         values[1],
@@ -234,6 +226,13 @@ def delong_test_unpaired(
         verdict,
         se,
     )
+
+
+def _check_options(alternative: str, compat: str | None, confidence: float) -> None:
+    check_alternative(alternative)
+    check_confidence(confidence)
+    if compat not in (None, "pROC"):
+        raise StatisticsError(f"compat is {compat!r}.", fix='use compat="pROC", or leave it out')
 
 
 def _unpaired_verdict(first: Measured, second: Measured, values: list[float], variance: float) -> Verdict:

@@ -82,7 +82,8 @@ class PairedComparison:
     @property
     def explanation(self) -> str:
         """The verdict as a footnote."""
-        return self.verdict.explanation
+        text = self.verdict.explanation
+        return text if self.permutation_p is None else f"{text} The permutation p-value holds at any size."
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def compare_pair(
     """Difference of systems a and b with interval and test, as far as the verdicts allow."""
     influence = measured.influence
     difference, variance = influence.difference(a, b)
-    verdicts = _verdicts(measured, a, b, difference, variance)
+    verdicts = pair_verdicts(measured, a, b)
     se = math.sqrt(variance) if verdicts[0].has_p_value else None
     z = p_value = low = high = None
     if se is not None:
@@ -187,7 +188,9 @@ def compare_pair(
     )
 
 
-def _verdicts(measured: Measured, a: int, b: int, difference: float, variance: float) -> tuple[Verdict, ...]:
+def pair_verdicts(measured: Measured, a: int, b: int) -> tuple[Verdict, ...]:
+    """Every verdict about the difference between systems a and b, the leading one first."""
+    difference, variance = measured.influence.difference(a, b)
     found = {measured.verdict}
     if measured.failed[a] or measured.failed[b]:
         found.add(Verdict.CONSTANT_SCORES)

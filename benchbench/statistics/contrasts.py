@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtrc
 
 from benchbench.statistics.influence import Influence
@@ -84,8 +84,20 @@ def chi_square_test(
     return _wald_chi_square(rows @ values, rows @ matrix @ rows.T)
 
 
-def omnibus_test(influence: Influence) -> ChiSquareTest:
-    """Test that all estimates are equal, with differences taken before anything is squared."""
+def omnibus_test(influence: Influence, failed: NDArray[np.bool_]) -> ChiSquareTest | None:
+    """Test that all estimates are equal, with differences taken before anything is squared.
+
+    Args:
+        influence: Of k systems.
+        failed: Systems left out since they give every case the same score, shape (k,).
+
+    Returns:
+        None with fewer than two systems left.
+    """
+    kept = np.flatnonzero(~failed)
+    if kept.size < 2:
+        return None
+    influence = influence.contrast(np.eye(failed.size)[kept])
     equal = influence.contrast(_equality(influence.numerator.size))
     return _wald_chi_square(equal.estimate, equal.covariance)
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import chdtrc
 
+from benchbench.statistics.families import tie_groups
 from benchbench.statistics.inputs import FloatArray, StatisticsError
 from benchbench.statistics.intervals import critical_z, normal_p_value
 from benchbench.statistics.verdicts import Verdict
@@ -24,7 +25,7 @@ class FriedmanNemenyi:
     Attributes:
         mean_ranks: Shape (k,); 1 is best. None, as all below, where there are too few data sets.
         chi_square, p_value: Friedman's test, corrected for ties.
-        iman_davenport_f, iman_davenport_p: Its F version, less conservative.
+        iman_davenport_f, iman_davenport_p: Its F version, less conservative; None where all data sets agree.
         critical_difference: Mean ranks further apart than this differ (Nemenyi, at `alpha`).
         pairwise_p: Nemenyi p-values, shape (k, k).
         groups: Systems joined by a bar in the diagram: runs of mean ranks within the critical difference.
@@ -78,20 +79,19 @@ def friedman_nemenyi(values: ArrayLike, alpha: float = 0.05) -> FriedmanNemenyi:
     chi_square = float(between / within) if within > 0 else 0.0
     p_value = float(chdtrc(k - 1, chi_square))
     room = n * (k - 1) - chi_square
-    f = (n - 1) * chi_square / room if room > 1e-12 else math.inf
+    # The same order on every data set leaves no variance for an F: chi-square alone speaks.
+    f = (n - 1) * chi_square / room if room > 1e-12 * n * (k - 1) else None
     step = math.sqrt(k * (k + 1) / (6 * n))
     gaps = np.abs(mean_ranks[:, np.newaxis] - mean_ranks)
     critical = float(studentized_range.ppf(1 - alpha, k, np.inf)) / math.sqrt(2) * step
     pairwise = np.clip(studentized_range.sf(gaps / step * math.sqrt(2), k, np.inf), 0, 1)
     np.fill_diagonal(pairwise, 1)
-    from benchbench.statistics.families import tie_groups
-
     return FriedmanNemenyi(
         mean_ranks,
         chi_square,
         p_value,
         f,
-        float(f_distribution.sf(f, k - 1, (k - 1) * (n - 1))),
+        None if f is None else float(f_distribution.sf(f, k - 1, (k - 1) * (n - 1))),
         critical,
         pairwise,
         tie_groups(-mean_ranks, gaps > critical),

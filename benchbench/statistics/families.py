@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,22 +96,31 @@ def rank_intervals(estimates: ArrayLike, significant: ArrayLike) -> tuple[RankIn
 
 
 def tie_groups(estimates: ArrayLike, significant: ArrayLike) -> tuple[tuple[int, ...], ...]:
-    """Largest runs of neighbouring systems without a significant difference inside, best first.
+    """Largest groups of systems without a significant difference inside, best first.
 
-    Arguments as in `rank_intervals`. A system may be in several groups: being tied is not transitive.
+    These are the maximal cliques of the graph of undecided pairs (the compact letter display of Piepho 2004), by
+    Bron & Kerbosch (1973) with pivot. A system may be in several groups: being tied is not transitive. Arguments
+    as in `rank_intervals`.
     """
     values, matrix = _ranked(estimates, significant)
-    order = np.argsort(-values, kind="stable")
-    groups: list[tuple[int, ...]] = []
-    reach = 0
-    for start in range(order.size):
-        stop = start + 1
-        while stop < order.size and not matrix[order[stop], order[start:stop]].any():
-            stop += 1
-        if stop > reach:
-            groups.append(tuple(int(i) for i in order[start:stop]))
-            reach = stop
-    return tuple(groups)
+    order = [int(i) for i in np.argsort(-values, kind="stable")]
+    place = {system: position for position, system in enumerate(order)}
+    tied = {i: {j for j in order if j != i and not matrix[i, j]} for i in order}
+    cliques = [sorted(place[i] for i in c) for c in _cliques(set(), set(order), set(), tied)]
+    return tuple(tuple(order[position] for position in clique) for clique in sorted(cliques))
+
+
+def _cliques(
+    chosen: set[int], candidates: set[int], seen: set[int], tied: Mapping[int, set[int]]
+) -> Iterator[set[int]]:
+    if not candidates and not seen:
+        yield chosen
+        return
+    pivot = max(sorted(candidates | seen), key=lambda v: len(candidates & tied[v]))
+    for vertex in sorted(candidates - tied[pivot]):
+        yield from _cliques(chosen | {vertex}, candidates & tied[vertex], seen & tied[vertex], tied)
+        candidates = candidates - {vertex}
+        seen = seen | {vertex}
 
 
 def significant_pairs(k: int, pairs: Sequence[tuple[int, int]], rejected: ArrayLike) -> np.ndarray:

@@ -12,7 +12,9 @@ and exactly Obuchowski (1997) with several. The sum is positive semi-definite be
 
 Any linear contrast (a difference, a mean over classes or seeds) of the estimates is the same contrast of the
 rows, so that differences are taken between influences, before anything is squared: the variance of a
-difference between two near-identical systems keeps all its digits, and identical systems give exactly 0.
+difference between two near-identical systems keeps all its digits. Terms are added one by one in the order of the
+rows, never by a matrix product, which may add the rows of two systems in different orders: identical systems give
+exactly 0, whatever is averaged first.
 """
 
 from __future__ import annotations
@@ -83,20 +85,26 @@ class Influence:
         pair = self.contrast(_difference_weights(self.numerator.size, a, b))
         return float(pair.estimate[0]), float(pair.covariance[0, 0])
 
-    def contrast(self, weights: FloatArray | Sequence[Sequence[float]]) -> Influence:
-        """Linear combinations of the estimates; `weights` has shape (r, q)."""
+    def contrast(self, weights: FloatArray | Sequence[Sequence[float]], divisor: float = 1.0) -> Influence:
+        """Linear combinations of the estimates.
+
+        Args:
+            weights: Shape (r, q).
+            divisor: Common divisor of all weights. A mean of C perfect values is exactly 1 as a sum over C, and
+                may not be as a sum of C-ths.
+        """
         weights = np.atleast_2d(np.asarray(weights, dtype=np.float64))
         blocks = []
         for block in self.blocks:
             part = weights if block.rows is None else weights[:, block.rows]
             if part.any():
-                blocks.append(Block(_combine(part, block.values), block.factor))
+                blocks.append(Block(_combine(part, block.values) / divisor, block.factor))
         return Influence(
-            weights @ self.numerator,
-            _combine(weights, self.total),
+            _combine(weights, self.numerator[:, np.newaxis])[:, 0],
+            _combine(weights, self.total) / divisor,
             self.factor,
             tuple(blocks),
-            self.denominator,
+            self.denominator * divisor,
             self.defined,
         )
 
@@ -127,5 +135,8 @@ def _difference_weights(q: int, a: int, b: int) -> FloatArray:
 
 def _combine(weights: FloatArray, values: FloatArray) -> FloatArray:
     # Only rows with a weight are read: a pair out of twenty systems costs two rows, not twenty.
-    used = np.flatnonzero(weights.any(axis=0))
-    return weights[:, used] @ values[used]
+    combined = np.zeros((len(weights), values.shape[1]))
+    for out, row in zip(combined, weights, strict=True):
+        for i in np.flatnonzero(row):
+            out += row[i] * values[i]
+    return combined

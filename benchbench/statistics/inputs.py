@@ -176,10 +176,10 @@ def probability_cube(probabilities: ArrayLike, n: int) -> FloatArray:
 
 
 def clusters_of(groups: ArrayLike | None, n: int) -> Clusters:
-    """Patients from any identifiers (numbers, strings, objects); None means one patient per case."""
+    """Patients from any identifiers (numbers, strings, tuples); None means one patient per case."""
     if groups is None:
         return Clusters(np.arange(n, dtype=np.intp), n)
-    array = as_vector(groups, "groups")
+    array = as_vector(_identifiers(groups), "groups")
     if array.size != n:
         raise NotPaired(
             f"groups names {array.size} patients for {n} cases.", fix="pass one patient identifier per case"
@@ -197,6 +197,16 @@ def clusters_of(groups: ArrayLike | None, n: int) -> Clusters:
         return Clusters(ids, len(number))
     unique, ids = np.unique(array, return_inverse=True)
     return Clusters(ids.astype(np.intp, copy=False).reshape(-1), unique.size)
+
+
+def _identifiers(groups: ArrayLike) -> ArrayLike:
+    """`groups` itself; tuples, such as (site, number), as one object each, where numpy would make columns of them."""
+    if not isinstance(groups, (list, tuple)) or not any(isinstance(value, tuple) for value in groups):
+        return groups
+    objects = np.empty(len(groups), dtype=object)
+    for i, value in enumerate(groups):
+        objects[i] = value
+    return objects
 
 
 def _is_missing(value: object) -> bool:

@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from benchbench.statistics.inputs import StatisticsError
 
 ALTERNATIVES = ("two-sided", "greater", "less")
+#: Degrees of freedom from which on a t is normal to every digit; the t functions do not take infinity.
+_MANY = 1e12
 
 
 @dataclass(frozen=True)
@@ -31,50 +33,79 @@ def check_confidence(confidence: float) -> float:
     return float(confidence)
 
 
+def critical_value(confidence: float = 0.95, df: float | None = None) -> float:
+    """Two-sided quantile of Student's t with `df` degrees of freedom, or of the normal: 1.96 at 95 %."""
+    tail = 0.5 + check_confidence(confidence) / 2
+    return float(ndtri(tail) if df is None else stdtrit(min(df, _MANY), tail))
+
+
 def critical_z(confidence: float = 0.95) -> float:
     """Two-sided normal quantile: 1.96 at 95 %."""
-    return float(ndtri(0.5 + check_confidence(confidence) / 2))
+    return critical_value(confidence)
 
 
-def normal_p_value(z: float, alternative: str = "two-sided") -> float:
-    """p-value of a standard normal statistic."""
+def check_alternative(alternative: str) -> str:
+    """`alternative` itself, refused where it is none of `ALTERNATIVES`."""
     if alternative not in ALTERNATIVES:
         raise StatisticsError(
             f"alternative is {alternative!r}.", fix="use one of: " + ", ".join(map(repr, ALTERNATIVES))
         )
-    if alternative == "greater":
-        return float(ndtr(-z))
+    return alternative
+
+
+def normal_p_value(z: float, alternative: str = "two-sided", df: float | None = None) -> float:
+    """p-value of a standard normal statistic, or of a t where `df` gives its degrees of freedom."""
+
+    def below(x: float) -> float:
+        return float(ndtr(x) if df is None else stdtr(min(df, _MANY), x))
+
+    if check_alternative(alternative) == "greater":
+        return below(-z)
     if alternative == "less":
-        return float(ndtr(z))
-    return float(2 * ndtr(-abs(z)))
+        return below(z)
+    return 2 * below(-abs(z))
 
 
 def wald_interval(
-    estimate: float, se: float, confidence: float = 0.95, bounds: tuple[float, float] | None = None
+    estimate: float,
+    se: float,
+    confidence: float = 0.95,
+    bounds: tuple[float, float] | None = None,
+    df: float | None = None,
 ) -> Interval:
-    """Estimate plus and minus z standard errors, cut at `bounds`."""
-    half = critical_z(confidence) * se
+    """Estimate plus and minus z (t, where `df` is given) standard errors, cut at `bounds`."""
+    half = critical_value(confidence, df) * se
     low, high = estimate - half, estimate + half
     if bounds is not None:
         low, high = max(low, bounds[0]), min(high, bounds[1])
     return Interval(low, high, "Wald")
 
 
-def logit_interval(estimate: float, se: float, confidence: float = 0.95) -> Interval:
+def logit_interval(estimate: float, se: float, confidence: float = 0.95, df: float | None = None) -> Interval:
     """Wald interval on the logit scale: stays inside (0, 1), and covers better near 1 than the plain one.
 
     Args:
         estimate: A proportion-like value strictly between 0 and 1.
         se: Its standard error on the plain scale.
         confidence: Coverage.
+        df: Degrees of freedom, where the standard error asks for a t.
     """
     if not 0 < estimate < 1:
         raise StatisticsError(
             f"no logit interval exists for the value {estimate}.", fix="use rule_of_three_bound at 0 and 1"
         )
     centre = math.log(estimate / (1 - estimate))
-    half = critical_z(confidence) * se / (estimate * (1 - estimate))
+    half = critical_value(confidence, df) * se / (estimate * (1 - estimate))
     return Interval(_expit(centre - half), _expit(centre + half), "logit")
+
+
+def metric_interval(
+    metric: str, estimate: float, se: float, confidence: float = 0.95, df: float | None = None
+) -> Interval:
+    """The interval that suits a metric: logit for AUCs and shares, Wald cut at -1 and 1 for kappas."""
+    if metric.endswith("kappa"):
+        return wald_interval(estimate, se, confidence, (-1.0, 1.0), df)
+    return logit_interval(estimate, se, confidence, df)
 
 
 def rule_of_three_bound(n: int, confidence: float = 0.95) -> float:
@@ -121,6 +152,11 @@ def cases_for_power(difference: float, se: float, n: int, power: float = 0.8, al
         raise StatisticsError(
             "no number of cases detects a difference of 0.", fix="pass the difference that matters"
         )
+    if not (se > 0 and n > 0):
+        raise StatisticsError(
+            f"{n} cases with standard error {se} say nothing about other numbers of cases.",
+            fix="pass the positive number of cases and the positive standard error that they gave",
+        )
     return math.ceil(n * (smallest_detectable_difference(se, power, alpha) / abs(difference)) ** 2)
 
 
@@ -151,7 +187,9 @@ class MarginTest:
     ci_high: float
 
 
-def non_inferiority(difference: float, se: float, margin: float, alpha: float = 0.05) -> MarginTest:
+def non_inferiority(
+    difference: float, se: float, margin: float, alpha: float = 0.05, df: float | None = None
+) -> MarginTest:
     """Non-inferiority and equivalence of the first system against the second, by two one-sided tests.
 
     Args:
@@ -160,6 +198,7 @@ def non_inferiority(difference: float, se: float, margin: float, alpha: float = 
         margin: Largest loss that does not matter, positive, fixed before the results are seen.
         alpha: Level of the two-sided interval for the verdict (each side alpha / 2) and of each one-sided
             test of TOST.
+        df: Degrees of freedom where the difference is judged by a t; None for a normal test.
     """
     if not (margin > 0 and math.isfinite(margin)):
         raise StatisticsError(
@@ -170,9 +209,9 @@ def non_inferiority(difference: float, se: float, margin: float, alpha: float = 
             f"the standard error is {se}.",
             fix="a difference without a variance cannot be tested; see its verdict",
         )
-    interval = wald_interval(difference, se, 1 - alpha)
-    p_lower = normal_p_value((difference + margin) / se, "greater")
-    p_upper = normal_p_value((difference - margin) / se, "less")
+    interval = wald_interval(difference, se, 1 - alpha, df=df)
+    p_lower = normal_p_value((difference + margin) / se, "greater", df)
+    p_upper = normal_p_value((difference - margin) / se, "less", df)
     p_equivalent = max(p_lower, p_upper)
     if interval.low > 0:
         verdict = "superior"
@@ -195,9 +234,11 @@ def non_inferiority(difference: float, se: float, margin: float, alpha: float = 
     )
 
 
-def tost(difference: float, se: float, margin: float, alpha: float = 0.05) -> MarginTest:
+def tost(
+    difference: float, se: float, margin: float, alpha: float = 0.05, df: float | None = None
+) -> MarginTest:
     """Equivalence within plus and minus `margin`; the same record as `non_inferiority`."""
-    return non_inferiority(difference, se, margin, alpha)
+    return non_inferiority(difference, se, margin, alpha, df)
 
 
 def _expit(x: float) -> float:

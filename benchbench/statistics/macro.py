@@ -153,8 +153,7 @@ def _measure(
     )
     if kept:
         joint = joint_auc_influence([tasks[j] for j in kept], clusters)
-        mean = np.tile(np.eye(k), len(kept)) / len(kept)
-        influence = joint.contrast(mean)
+        influence = joint.contrast(np.tile(np.eye(k), len(kept)), divisor=len(kept))
         rarest = min(kept, key=lambda j: smallest[j])
         # The mean over classes is steadier than its rarest class, but not by an amount that is known.
         enough = verdict_of_counts(counts[rarest].positive_clusters, counts[rarest].negative_clusters)

@@ -96,6 +96,10 @@ def swap_contributions(
 
 def sign_flip_test(contributions: FloatArray, draws: int = 10_000, seed: int = 0) -> PermutationTest:
     """Two-sided p-value of a sum whose terms may each change sign with probability one half."""
+    if draws < 1:
+        raise StatisticsError(
+            f"draws is {draws}.", fix="pass a positive number of random swaps, such as 10000"
+        )
     terms = contributions[contributions != 0]
     observed = float(terms.sum())
     exact = terms.size <= EXACT_LIMIT

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchbench.statistics.comparison import Measured, PairedComparison, compare_pair
+from benchbench.statistics.comparison import Measured, PairedComparison, compare_pair, pair_verdicts
 from benchbench.statistics.inputs import FloatArray, StatisticsError
-from benchbench.statistics.intervals import critical_z, smallest_detectable_difference
-from benchbench.statistics.seeds import OrhAnalysis, method_mean, orh_from_covariance
-from benchbench.statistics.systems import compare, measure, pair_indices
+from benchbench.statistics.intervals import smallest_detectable_difference
+from benchbench.statistics.resampling import DrawnSystems, draw_systems
+from benchbench.statistics.seeds import (
+    MethodDifference,
+    MethodMean,
+    OrhAnalysis,
+    method_mean,
+    orh_from_covariance,
+)
+from benchbench.statistics.systems import (
+    DRAWN_METRICS,
+    Comparison,
+    compare,
+    drawn_pair,
+    measure,
+    pair_indices,
+    system_interval,
+)
 from benchbench.statistics.verdicts import Verdict
 
 #: From this many seeds on, the spread between seeds is estimated and counted.
@@ -27,6 +43,7 @@ class SeedEstimate:
         ci_low, ci_high, se: None where the verdict says that no interval applies.
         seed_sd: Standard deviation over seeds on this test set; None for a single seed.
         per_seed: Value of each seed.
+        method: How the interval was made; empty without one.
     """
 
     value: float | None
@@ -36,6 +53,7 @@ class SeedEstimate:
     seed_sd: float | None
     per_seed: tuple[float, ...]
     verdict: Verdict
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,8 +65,9 @@ class SeedComparison:
         estimates: One per method.
         pairs: The comparisons asked for, uncorrected; `statistic_df` holds the t's degrees of freedom.
         method: Name of the test.
-        claim: What the result is about: "this method" where seeds are counted (three or more), "this trained
-            model" for one seed, "the mean of these trained models" for two.
+        claim: What the result is about: "this method" where the spread between seeds is counted (three or more),
+            "this trained model" for one seed, "the mean of these trained models" for two, and for average
+            precision, which has no formula that could count it.
         n_seeds: Seeds of each method.
     """
 
@@ -71,7 +90,8 @@ def compare_seeds(
     """Methods compared over their seeds: ORH from three seeds on, the test of `compare` below.
 
     Args:
-        metric: One of `compare`'s metrics with an influence formula.
+        metric: One of `compare`'s metrics. Average precision, which has no formula, is compared by drawing
+            patients, whatever the number of seeds.
         y_true: As in `compare`.
         scores: Shape (k, s, n) or (k, s, n, C): methods, seeds, cases, classes.
         groups: Patient of each case, shape (n,).
@@ -85,23 +105,25 @@ def compare_seeds(
             fix="pass shape (k, s, n) or (k, s, n, C)",
         )
     k, s = array.shape[:2]
-    measured = measure(metric, y_true, array.reshape(k * s, *array.shape[2:]), groups)
+    if s == 1:
+        return _of_one_seed(compare(metric, y_true, array[:, 0], groups, comparisons, confidence))
+    flat = array.reshape(k * s, *array.shape[2:])
     pairs = pair_indices(k, comparisons)
+    if metric in DRAWN_METRICS:
+        return _by_bootstrap(draw_systems(metric, y_true, flat, groups), s, pairs, confidence)
+    measured = measure(metric, y_true, flat, groups)
     means = _mean_over_seeds(measured, k, s)
     if s >= MINIMUM_SEEDS:
         return _by_orh(measured, means, k, s, pairs, confidence)
-    if s == 1:
-        plain = compare(metric, y_true, array[:, 0], groups, comparisons, confidence)
-        single = tuple(
-            SeedEstimate(
-                e.value, e.ci_low, e.ci_high, e.se, None, () if e.value is None else (e.value,), e.verdict
-            )
-            for e in plain.estimates
-        )
-        return SeedComparison(metric, single, plain.pairs, plain.method, "this trained model", 1)
-    compared = tuple(compare_pair(means, a, b, confidence=confidence) for a, b in pairs)
-    estimates = tuple(_plain_estimate(measured, means, i, s, confidence) for i in range(k))
-    return SeedComparison(metric, estimates, compared, means.method, "the mean of these trained models", s)
+    errors = np.sqrt(np.diag(means.influence.covariance))
+    return SeedComparison(
+        metric,
+        tuple(_estimate(measured, means, i, s, float(errors[i]), confidence) for i in range(k)),
+        tuple(compare_pair(means, a, b, confidence=confidence) for a, b in pairs),
+        means.method,
+        "the mean of these trained models",
+        s,
+    )
 
 
 def orh(
@@ -133,8 +155,94 @@ def orh(
         raise StatisticsError(
             f"{measured.verdict}: {measured.verdict.explanation}", fix="report the values without a test"
         )
-    return orh_from_covariance(
+    means = _mean_over_seeds(measured, t, r)
+    analysis = orh_from_covariance(
         measured.influence.estimate.reshape(t, r), measured.influence.covariance, confidence
+    )
+    blocks = [_blocking(means, d.index_a, d.index_b) for d in analysis.differences]
+    blocking = next((verdict for verdict in blocks if verdict is not None), None)
+    return replace(
+        analysis,
+        methods=tuple(_within_bounds(m, means, i, confidence) for i, m in enumerate(analysis.methods)),
+        differences=tuple(
+            d if verdict is None else _without_test(d, verdict)
+            for d, verdict in zip(analysis.differences, blocks, strict=True)
+        ),
+        f=None if blocking else analysis.f,
+        p_value=None if blocking else analysis.p_value,
+        verdict=blocking or measured.verdict,
+    )
+
+
+def _blocking(means: Measured, a: int, b: int) -> Verdict | None:
+    """Why two methods cannot be tested whatever their seeds; a degenerate case variance is ORH's own affair."""
+    verdicts = pair_verdicts(means, a, b)
+    final = {Verdict.CONSTANT_SCORES, Verdict.BOTH_PERFECT}
+    if not means.verdict.has_p_value:
+        return verdicts[0]
+    return next((verdict for verdict in verdicts if verdict in final), None)
+
+
+def _without_test(d: MethodDifference, verdict: Verdict) -> MethodDifference:
+    return replace(d, ci_low=None, ci_high=None, t=None, p_value=None, verdict=verdict)
+
+
+def _within_bounds(mean: MethodMean, means: Measured, i: int, confidence: float) -> MethodMean:
+    """Hillis' interval on the scale of the metric: it never leaves the metric's range."""
+    interval, _ = system_interval(means, i, mean.se, confidence, mean.df)
+    return replace(
+        mean, ci_low=interval.low if interval else None, ci_high=interval.high if interval else None
+    )
+
+
+def _of_one_seed(plain: Comparison) -> SeedComparison:
+    estimates = tuple(
+        SeedEstimate(
+            e.value,
+            e.ci_low,
+            e.ci_high,
+            e.se,
+            None,
+            () if e.value is None else (e.value,),
+            e.verdict,
+            "" if e.method == "none" else e.method,
+        )
+        for e in plain.estimates
+    )
+    return SeedComparison(plain.metric, estimates, plain.pairs, plain.method, "this trained model", 1)
+
+
+def _by_bootstrap(
+    drawn: DrawnSystems, s: int, pairs: list[tuple[int, int]], confidence: float
+) -> SeedComparison:
+    """Means over seeds in the same draws of patients; the spread between seeds is shown but not counted."""
+    means = drawn.over_seeds(s)
+    label = ", mean over seeds"
+    estimates = []
+    for per_seed, i in zip(drawn.points.reshape(-1, s), range(means.points.size), strict=True):
+        one = means.estimate(i, confidence)
+        method = "" if one.ci_low is None else one.method + label
+        sd = float(per_seed.std(ddof=1))
+        estimates.append(
+            SeedEstimate(
+                one.value,
+                one.ci_low,
+                one.ci_high,
+                one.se,
+                None if one.value is None else sd,
+                tuple(float(v) for v in per_seed),
+                one.verdict,
+                method,
+            )
+        )
+    compared = [drawn_pair(means, a, b, confidence) for a, b in pairs]
+    return SeedComparison(
+        drawn.metric,
+        tuple(estimates),
+        tuple(replace(pair, method=pair.method + label) for pair in compared),
+        "paired cluster bootstrap" + label,
+        "the mean of these trained models",
+        s,
     )
 
 
@@ -147,28 +255,36 @@ def _by_orh(
     method = "Obuchowski-Rockette-Hillis, seed as reader"
     compared = []
     for a, b in pairs:
-        plain = compare_pair(means, a, b, confidence=confidence)
-        # The same cases decide whether a test applies; only a degenerate case variance is ORH's own affair.
-        blocked = not means.verdict.has_p_value or Verdict.CONSTANT_SCORES in plain.verdicts
-        analysis = None
-        if not blocked:
-            both = [a, b]
-            part = covariance[both][:, :, both].reshape(2 * s, 2 * s)
-            analysis = orh_from_covariance(values[both], part, confidence)
-        compared.append(_orh_pair(plain, analysis, method))
-    return SeedComparison(
-        measured.metric,
-        tuple(_orh_estimate(measured, values[i], covariance[i, :, i], confidence) for i in range(k)),
-        tuple(compared),
-        method,
-        "this method",
-        s,
+        # The permutation test of `means` is about these trained models, not about the methods.
+        plain = replace(compare_pair(replace(means, swaps=None), a, b, confidence=confidence), method=method)
+        blocking = _blocking(means, a, b)
+        if blocking is not None:
+            compared.append(_blocked_pair(plain, blocking))
+            continue
+        both = [a, b]
+        part = covariance[both][:, :, both].reshape(2 * s, 2 * s)
+        compared.append(_orh_pair(plain, orh_from_covariance(values[both], part, confidence)))
+    estimates = []
+    for i in range(k):
+        mean = method_mean(values[i], covariance[i, :, i], confidence)
+        estimates.append(_estimate(measured, means, i, s, mean.se, confidence, mean.df))
+    return SeedComparison(measured.metric, tuple(estimates), tuple(compared), method, "this method", s)
+
+
+def _blocked_pair(plain: PairedComparison, verdict: Verdict) -> PairedComparison:
+    return replace(
+        plain,
+        ci_low=None,
+        ci_high=None,
+        z=None,
+        p_value=None,
+        se=None,
+        smallest_detectable_difference=None,
+        verdict=verdict,
     )
 
 
-def _orh_pair(plain: PairedComparison, analysis: OrhAnalysis | None, method: str) -> PairedComparison:
-    if analysis is None:
-        return replace(plain, method=method, permutation_p=None)
+def _orh_pair(plain: PairedComparison, analysis: OrhAnalysis) -> PairedComparison:
     found = analysis.differences[0]
     applies = found.verdict.has_p_value
     small = found.verdict is Verdict.OK and Verdict.SMALL in plain.verdicts
@@ -183,27 +299,38 @@ def _orh_pair(plain: PairedComparison, analysis: OrhAnalysis | None, method: str
         verdicts=(verdict,),
         se=found.se if applies else None,
         smallest_detectable_difference=smallest_detectable_difference(found.se) if applies else None,
-        method=method,
-        permutation_p=None,
         statistic_df=found.df,
     )
 
 
-def _orh_estimate(
-    measured: Measured, values: FloatArray, covariance: FloatArray, confidence: float
+def _estimate(
+    measured: Measured,
+    means: Measured,
+    i: int,
+    s: int,
+    se: float,
+    confidence: float,
+    df: float | None = None,
 ) -> SeedEstimate:
-    per_seed = tuple(float(v) for v in values)
-    if np.isnan(values).any():
-        return SeedEstimate(None, None, None, None, None, per_seed, measured.verdict)
-    mean = method_mean(values, covariance, confidence) if measured.verdict.has_p_value else None
-    sd = float(values.std(ddof=1))
-    if mean is None:
-        return SeedEstimate(float(values.mean()), None, None, None, sd, per_seed, measured.verdict)
-    return SeedEstimate(mean.value, mean.ci_low, mean.ci_high, mean.se, sd, per_seed, measured.verdict)
+    """One method's mean with standard error `se`, a t with `df` where the spread between seeds is in it."""
+    per_seed = measured.influence.estimate.reshape(-1, s)[i]
+    value = float(means.influence.estimate[i])
+    values = tuple(float(v) for v in per_seed)
+    interval, verdict = system_interval(means, i, se, confidence, df)
+    if math.isnan(value):
+        return SeedEstimate(None, None, None, None, None, values, verdict)
+    sd = float(per_seed.std(ddof=1))
+    if interval is None:
+        return SeedEstimate(value, None, None, None, sd, values, verdict)
+    hillis = "" if df is None else "Hillis, "
+    method = interval.method if se == 0 else f"{hillis}{interval.method}, mean over seeds"
+    return SeedEstimate(
+        value, interval.low, interval.high, se if se > 0 else None, sd, values, verdict, method
+    )
 
 
 def _mean_over_seeds(measured: Measured, k: int, s: int) -> Measured:
-    weights = np.kron(np.eye(k), np.full((1, s), 1 / s))
+    members = np.repeat(np.eye(k), s, axis=1)
     swaps = measured.swaps
 
     def averaged(a: int, b: int) -> FloatArray:
@@ -212,22 +339,8 @@ def _mean_over_seeds(measured: Measured, k: int, s: int) -> Measured:
 
     return replace(
         measured,
-        influence=measured.influence.contrast(weights),
+        influence=measured.influence.contrast(members, divisor=s),
         failed=np.asarray(measured.failed.reshape(k, s).any(axis=1)),
         swaps=averaged if swaps else None,
         method=measured.method + ", mean over seeds",
     )
-
-
-def _plain_estimate(measured: Measured, means: Measured, i: int, s: int, confidence: float) -> SeedEstimate:
-    per_seed = measured.influence.estimate.reshape(-1, s)[i]
-    value = float(means.influence.estimate[i])
-    sd = float(per_seed.std(ddof=1)) if s > 1 else None
-    values = tuple(float(v) for v in per_seed)
-    variance = float(means.influence.covariance[i, i])
-    if not measured.verdict.has_p_value or not variance > 0:
-        shown = None if np.isnan(value) else value
-        return SeedEstimate(shown, None, None, None, sd, values, measured.verdict)
-    se = float(np.sqrt(variance))
-    half = critical_z(confidence) * se
-    return SeedEstimate(value, value - half, value + half, se, sd, values, measured.verdict)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import fdtrc, stdtr, stdtrit
+from scipy.special import fdtrc
 
 from benchbench.statistics.inputs import FloatArray, StatisticsError
-from benchbench.statistics.intervals import check_confidence
+from benchbench.statistics.intervals import critical_value, normal_p_value
 from benchbench.statistics.verdicts import Verdict
 
 
@@ -27,28 +27,28 @@ class MethodMean:
         value: Mean over seeds.
         se: Standard error that counts both seeds and test patients.
         df: Degrees of freedom of its t.
-        ci_low, ci_high: Confidence interval.
+        ci_low, ci_high: Confidence interval; None where none applies.
         seed_sd: Standard deviation over seeds on this test set.
     """
 
     value: float
     se: float
     df: float
-    ci_low: float
-    ci_high: float
+    ci_low: float | None
+    ci_high: float | None
     seed_sd: float
 
 
 @dataclass(frozen=True)
 class MethodDifference:
-    """Difference of two methods' means over seeds, first minus second."""
+    """Difference of two methods' means over seeds, first minus second; None where the verdict forbids a number."""
 
     index_a: int
     index_b: int
     difference: float
     se: float
-    ci_low: float
-    ci_high: float
+    ci_low: float | None
+    ci_high: float | None
     t: float | None
     df: float
     p_value: float | None
@@ -62,11 +62,12 @@ class OrhAnalysis:
     Attributes:
         methods: One mean per method.
         differences: Every pair of methods, with the pooled denominator.
-        f, df1, df2, p_value: Test that all methods are equal; None where nothing varies.
+        f, df1, df2, p_value: Test that all methods are equal; None where nothing varies or a verdict forbids it.
         ms_method, ms_method_seed: Mean squares.
         error, cov1, cov2, cov3: Mean variance, and mean covariances: same seed and another method, same
             method and another seed, both different.
         n_methods, n_seeds: Shape of the design.
+        verdict: "ok", or what the test cases say against a test.
     """
 
     methods: tuple[MethodMean, ...]
@@ -84,13 +85,31 @@ class OrhAnalysis:
     cov3: float
     n_methods: int
     n_seeds: int
+    verdict: Verdict = Verdict.OK
 
 
 def orh_from_covariance(estimates: ArrayLike, covariance: ArrayLike, confidence: float = 0.95) -> OrhAnalysis:
-    """ORH from estimates (methods, seeds) and their covariance (methods * seeds, methods * seeds), method-major."""
+    """ORH from estimates and their covariance, whatever the metric is.
+
+    Args:
+        estimates: Shape (methods, seeds), two or more of each.
+        covariance: Shape (methods * seeds, methods * seeds), method-major.
+        confidence: Coverage of the intervals, which are plain t intervals.
+    """
     theta = np.asarray(estimates, dtype=np.float64)
+    if theta.ndim != 2 or min(theta.shape) < 2 or not np.isfinite(theta).all():
+        raise StatisticsError(
+            f"estimates of shape {theta.shape} are not methods x seeds.",
+            fix="pass finite values of two or more methods with two or more seeds each",
+        )
     t, r = theta.shape
-    matrix = np.asarray(covariance, dtype=np.float64).reshape(t, r, t, r)
+    matrix = np.asarray(covariance, dtype=np.float64)
+    if matrix.size != (t * r) ** 2:
+        raise StatisticsError(
+            f"a covariance of shape {matrix.shape} does not belong to {t} x {r} estimates.",
+            fix=f"pass shape ({t * r}, {t * r}), ordered by method, then seed",
+        )
+    matrix = matrix.reshape(t, r, t, r)
     error, cov1, cov2, cov3 = _mean_covariances(matrix)
     means = theta.mean(axis=1)
     residual = theta - means[:, np.newaxis] - theta.mean(axis=0) + theta.mean()
@@ -156,12 +175,12 @@ def nadeau_bengio(differences: ArrayLike, test_over_train: float) -> NadeauBengi
             f"test_over_train is {test_over_train}.", fix="pass test cases / training cases"
         )
     j = values.size
-    mean, variance = float(values.mean()), float(values.var(ddof=1))
+    mean, variance = float(values.mean()), _clean(float(values.var(ddof=1)), float((values**2).max()))
     if variance == 0:
         return NadeauBengio(mean, None, j - 1, None, None)
     t = mean / math.sqrt(variance * (1 / j + test_over_train))
     naive = mean / math.sqrt(variance / j)
-    return NadeauBengio(mean, t, j - 1, _t_two_sided(t, j - 1), _t_two_sided(naive, j - 1))
+    return NadeauBengio(mean, t, j - 1, normal_p_value(t, df=j - 1), normal_p_value(naive, df=j - 1))
 
 
 def _mean_covariances(matrix: FloatArray) -> tuple[float, float, float, float]:
@@ -182,7 +201,7 @@ def method_mean(values: FloatArray, covariance: FloatArray, confidence: float) -
     total = ms_seed + max(r * between_seeds, 0.0)
     df = _satterthwaite(total, ms_seed, r - 1)
     se = math.sqrt(total / r)
-    half = _t_quantile(df, confidence) * se
+    half = critical_value(confidence, df) * se
     value = float(values.mean())
     return MethodMean(value, se, df, value - half, value + half, math.sqrt(ms_seed))
 
@@ -195,9 +214,18 @@ def _difference(
         p_value = 1.0 if difference == 0 else None
         return MethodDifference(a, b, difference, 0.0, difference, difference, None, df, p_value, verdict)
     t = difference / se
-    half = _t_quantile(df, confidence) * se
+    half = critical_value(confidence, df) * se
     return MethodDifference(
-        a, b, difference, se, difference - half, difference + half, t, df, _t_two_sided(t, df), Verdict.OK
+        a,
+        b,
+        difference,
+        se,
+        difference - half,
+        difference + half,
+        t,
+        df,
+        normal_p_value(t, df=df),
+        Verdict.OK,
     )
 
 
@@ -206,16 +234,8 @@ def _satterthwaite(total: float, mean_square: float, df: int) -> float:
 
 
 def _clean(value: float, scale: float) -> float:
-    # Seeds that give the same scores leave rounding, not variance.
-    return 0.0 if abs(value) < 1e-12 * abs(scale) else value
-
-
-def _t_quantile(df: float, confidence: float) -> float:
-    return float(stdtrit(min(df, 1e12), 0.5 + check_confidence(confidence) / 2))
-
-
-def _t_two_sided(t: float, df: float) -> float:
-    return float(2 * stdtr(min(df, 1e12), -abs(t)))
+    # Values that are equal leave rounding, not variance.
+    return 0.0 if abs(value) <= 1e-12 * abs(scale) else value
 
 
 def _f_tail(df1: int, df2: float, f: float) -> float:

@@ -9,26 +9,20 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from benchbench.statistics import agreement, auroc, macro, resampling
-from benchbench.statistics.comparison import (
-    Counts,
-    ExcludedClass,
-    Measured,
-    PairedComparison,
-    by_precedence,
-    compare_pair,
-)
+from benchbench.statistics.comparison import ExcludedClass, Measured, PairedComparison, compare_pair
 from benchbench.statistics.contrasts import ChiSquareTest, omnibus_test
-from benchbench.statistics.inputs import FloatArray, StatisticsError, binary_labels, clusters_of, score_rows
+from benchbench.statistics.inputs import FloatArray, StatisticsError, score_rows
 from benchbench.statistics.intervals import (
+    Interval,
     check_confidence,
-    logit_interval,
+    metric_interval,
     rule_of_three_bound,
     smallest_detectable_difference,
-    wald_interval,
 )
 from benchbench.statistics.verdicts import Verdict
 
-#: Metrics with an influence formula, and the metric that is compared by bootstrap.
+#: Metrics without an influence formula, compared by drawing patients.
+DRAWN_METRICS = ("average_precision",)
 METRICS = (
     "auroc",
     "macro_auroc",
@@ -38,7 +32,7 @@ METRICS = (
     "unweighted_kappa",
     "accuracy",
     "balanced_accuracy",
-    "average_precision",
+    *DRAWN_METRICS,
 )
 
 
@@ -147,7 +141,7 @@ def compare(
         StatisticsError: Inputs that cannot be used; the message says which and why.
     """
     check_confidence(confidence)
-    if metric == "average_precision":
+    if metric in DRAWN_METRICS:
         return _compare_by_bootstrap(metric, y_true, scores, groups, comparisons, confidence, seed)
     measured = measure(metric, y_true, scores, groups)
     n = len(np.asarray(y_true))
@@ -162,7 +156,7 @@ def compare(
         tuple(_estimate(measured, i, covariance, confidence, n) for i in range(measured.k)),
         covariance,
         pairs,
-        omnibus_test(measured.influence) if testable else None,
+        omnibus_test(measured.influence, measured.failed) if testable else None,
         measured.method,
         n,
         measured.counts.n_clusters,
@@ -201,36 +195,35 @@ def pair_indices(k: int, comparisons: str | int = "all") -> list[tuple[int, int]
     )
 
 
+def system_interval(
+    measured: Measured, i: int, se: float, confidence: float, df: float | None = None
+) -> tuple[Interval | None, Verdict]:
+    """Interval of system i with standard error `se` (a t with `df`, where given), or the verdict that forbids one."""
+    value, verdict = float(measured.influence.estimate[i]), measured.verdict
+    if math.isnan(value) or not verdict.has_p_value:
+        return None, verdict
+    if measured.failed[i]:
+        return None, Verdict.CONSTANT_SCORES
+    if se > 0:
+        return metric_interval(measured.metric, value, se, confidence, df), verdict
+    if value == 1 and measured.metric.endswith("auroc"):
+        smallest = min(measured.counts.positive_clusters, measured.counts.negative_clusters)
+        bound = rule_of_three_bound(smallest, confidence)
+        return Interval(bound, 1.0, "rule of three, one-sided"), Verdict.DEGENERATE_VARIANCE
+    return None, Verdict.DEGENERATE_VARIANCE
+
+
 def _estimate(measured: Measured, i: int, covariance: FloatArray, confidence: float, n: int) -> Estimate:
     value = float(measured.influence.estimate[i])
-    variance = float(covariance[i, i])
-    verdict = measured.verdict
-    low = high = se = None
-    method = "none"
-    is_auc = measured.metric.endswith("auroc")
-    if math.isnan(value):
-        pass
-    elif verdict.has_p_value and measured.failed[i]:
-        verdict = Verdict.CONSTANT_SCORES
-    elif verdict.has_p_value and variance == 0:
-        verdict = Verdict.DEGENERATE_VARIANCE
-        if value == 1 and is_auc:
-            smallest = min(measured.counts.positive_clusters, measured.counts.negative_clusters)
-            low, high, method = rule_of_three_bound(smallest, confidence), 1.0, "rule of three, one-sided"
-    elif verdict.has_p_value:
-        se = math.sqrt(variance)
-        if measured.metric.endswith("kappa"):
-            interval = wald_interval(value, se, confidence, bounds=(-1.0, 1.0))
-        else:
-            interval = logit_interval(value, se, confidence)
-        low, high, method = interval.low, interval.high, interval.method
+    se = float(np.sqrt(covariance[i, i]))
+    interval, verdict = system_interval(measured, i, se, confidence)
     return Estimate(
         measured.metric,
         None if math.isnan(value) else value,
-        low,
-        high,
-        se,
-        method,
+        interval.low if interval else None,
+        interval.high if interval else None,
+        se if interval and se > 0 else None,
+        interval.method if interval else "none",
         verdict,
         confidence,
         n,
@@ -248,78 +241,62 @@ def _compare_by_bootstrap(
     confidence: float,
     seed: int,
 ) -> Comparison:
-    positive = binary_labels(y_true)
-    rows = score_rows(scores, positive.size, models_first=True)
-    clusters = clusters_of(groups, positive.size)
-    counts = auroc.class_counts(positive, clusters)
-    failed = (rows == rows[:, :1]).all(axis=1)
-    function = resampling.WEIGHTED_METRICS[metric]
-    drawn = resampling.draw_systems(metric, function, positive.astype(int), rows, clusters, seed=seed)
-    pairs = pair_indices(len(rows), comparisons)
+    n = len(np.asarray(y_true))
+    drawn = resampling.draw_systems(
+        metric, y_true, score_rows(scores, n, models_first=True), groups, seed=seed
+    )
+    k = drawn.points.size
+    pairs = pair_indices(k, comparisons)
     return Comparison(
         metric,
-        tuple(_drawn_estimate(drawn, i, counts, bool(failed[i]), confidence) for i in range(len(rows))),
-        np.full((len(rows), len(rows)), np.nan),
-        tuple(_drawn_pair(drawn, a, b, counts, bool(failed[a] or failed[b]), confidence) for a, b in pairs),
+        tuple(_drawn_estimate(drawn, i, confidence, n) for i in range(k)),
+        np.full((k, k), np.nan),
+        tuple(drawn_pair(drawn, a, b, confidence) for a, b in pairs),
         None,
         "paired cluster bootstrap",
-        positive.size,
-        clusters.count,
+        n,
+        drawn.counts.n_clusters,
     )
 
 
-def _drawn_estimate(
-    drawn: resampling.DrawnSystems, i: int, counts: Counts, failed: bool, confidence: float
-) -> Estimate:
+def _drawn_estimate(drawn: resampling.DrawnSystems, i: int, confidence: float, n: int) -> Estimate:
     one = drawn.estimate(i, confidence)
-    verdict = counts.verdict
-    if verdict.has_p_value and (failed or one.se == 0):
-        verdict = Verdict.CONSTANT_SCORES if failed else Verdict.DEGENERATE_VARIANCE
-    shown = verdict.has_p_value
     return Estimate(
         drawn.metric,
         one.value,
-        one.ci_low if shown else None,
-        one.ci_high if shown else None,
-        one.se if shown else None,
-        one.method if shown else "none",
-        verdict,
+        one.ci_low,
+        one.ci_high,
+        one.se,
+        "none" if one.ci_low is None else one.method,
+        one.verdict,
         confidence,
-        counts.n_positive + counts.n_negative,
-        counts.n_clusters,
+        n,
+        one.n_clusters,
     )
 
 
-def _drawn_pair(
-    drawn: resampling.DrawnSystems, a: int, b: int, counts: Counts, failed: bool, confidence: float
-) -> PairedComparison:
+def drawn_pair(drawn: resampling.DrawnSystems, a: int, b: int, confidence: float) -> PairedComparison:
+    """The bootstrap's difference of systems a and b as a paired comparison."""
     one = drawn.difference(a, b, confidence)
-    found = {counts.verdict, one.verdict}
-    if failed:
-        found.add(Verdict.CONSTANT_SCORES)
-    if one.se == 0:
-        found.add(Verdict.IDENTICAL if one.value == 0 else Verdict.DEGENERATE_VARIANCE)
-    verdicts = by_precedence(found)
-    shown = verdicts[0].has_p_value and one.se is not None
     values = [None if math.isnan(value) else float(value) for value in (drawn.points[a], drawn.points[b])]
     return PairedComparison(
         metric=drawn.metric,
         value_a=values[0],
         value_b=values[1],
         difference=one.value,
-        ci_low=one.ci_low if shown else None,
-        ci_high=one.ci_high if shown else None,
+        ci_low=one.ci_low,
+        ci_high=one.ci_high,
         z=None,
-        p_value=one.p_value if shown else None,
-        verdict=verdicts[0],
-        se=one.se if shown else None,
-        smallest_detectable_difference=smallest_detectable_difference(one.se) if shown and one.se else None,
-        n_positive=counts.n_positive,
-        n_negative=counts.n_negative,
-        n_clusters=counts.n_clusters,
-        method="paired cluster bootstrap",
+        p_value=one.p_value,
+        verdict=one.verdict,
+        se=one.se,
+        smallest_detectable_difference=smallest_detectable_difference(one.se) if one.se else None,
+        n_positive=drawn.counts.n_positive,
+        n_negative=drawn.counts.n_negative,
+        n_clusters=drawn.counts.n_clusters,
+        method=one.method,
         confidence=confidence,
-        verdicts=verdicts,
+        verdicts=one.verdicts,
         index_a=a,
         index_b=b,
     )

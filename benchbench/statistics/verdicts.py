@@ -38,10 +38,9 @@ class Verdict(StrEnum):
 
 _EXPLANATIONS = {
     Verdict.OK: "The test applies.",
-    Verdict.SMALL: "Fewer than 20 cases in one class: read the permutation p-value beside the asymptotic one.",
+    Verdict.SMALL: "Fewer than 20 cases in one class: the interval and the p-value are approximate.",
     Verdict.TOO_FEW_CASES: (
-        "Fewer than 10 cases (or patients) in one class: the asymptotic test rejects too often, so only the "
-        "permutation p-value is shown, and it is approximate."
+        "Fewer than 10 cases (or patients) in one class: the asymptotic test rejects too often and is not shown."
     ),
     Verdict.UNDEFINED_AUC: "One class has no case in the test set, so there is nothing to rank.",
     Verdict.UNDEFINED_VARIANCE: "One class has a single case or patient, so no uncertainty can be estimated.",
@@ -58,7 +57,7 @@ _EXPLANATIONS = {
 
 #: Below this many cases (or patients) in the rarer class the asymptotic test is not shown.
 FEW_CASES = 10
-#: Below this many it is shown together with a permutation test.
+#: Below this many it is marked, and shown together with a permutation test where the metric has one.
 SMALL_SAMPLE = 20
 
 

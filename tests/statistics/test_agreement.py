@@ -121,3 +121,12 @@ def test_mcnemar_with_two_images_a_patient_counts_patients():
     assert doubled.method == "difference in accuracy, clustered by patient"
     assert naive.p_value < doubled.p_value
     assert doubled.p_value == pytest.approx(single.p_value, abs=0.01)
+
+
+def test_clustered_mcnemar_without_variance_has_no_p_value():
+    result = mcnemar([0, 1] * 20, [0, 1] * 20, [1, 0] * 20, np.repeat(np.arange(20), 2))
+    assert (result.only_a, result.p_value, result.verdict) == (40, None, "degenerate_variance")
+    few = mcnemar([0, 1, 0, 1], [0, 1, 0, 1], [1, 0, 1, 0], [1, 1, 2, 2])
+    assert (few.p_value, few.verdict) == (None, "too_few_cases")
+    same = mcnemar([0, 1] * 20, [0, 0] * 20, [0, 0] * 20, np.repeat(np.arange(20), 2))
+    assert (same.p_value, same.verdict) == (1, "identical")

@@ -156,3 +156,31 @@ def test_roc_curve_and_its_band():
     assert (curve.band_high >= middle - 1e-9).mean() > 0.95
     repeated = roc_curve(np.repeat(Y, 2), np.repeat(P, 2), np.repeat(np.arange(300), 2), draws=300)
     assert repeated.band_low == pytest.approx(curve.band_low)
+
+
+def test_the_bootstrap_says_where_it_does_not_apply():
+    constant = bootstrap_difference("average_precision", Y, P, np.full(300, 0.5), draws=100)
+    assert (constant.verdict, constant.p_value, constant.ci_low) == ("constant_scores", None, None)
+    rare = (np.arange(300) < 4).astype(int)
+    few = bootstrap("auroc", rare, P, draws=100)
+    assert (few.verdict, few.ci_low, few.se) == ("too_few_cases", None, None)
+    assert few.value == pytest.approx(sk.roc_auc_score(rare, P))
+    same = bootstrap_difference("average_precision", Y, P, P, draws=100)
+    assert (same.verdict, same.p_value) == ("identical", 1)
+    perfect = bootstrap_difference("average_precision", Y, P + Y, Q + Y, draws=100)
+    assert (perfect.verdict, perfect.p_value) == ("both_perfect", None)
+    assert bootstrap("brier", Y, np.full(300, 0.3), draws=100).verdict == "ok"
+    assert bootstrap("brier", rare, P, draws=100).verdict == "ok"
+
+
+@pytest.mark.parametrize("metric", ["brier", "ece"])
+def test_a_calibration_metric_refuses_logits(metric):
+    with pytest.raises(StatisticsError, match="reads probabilities"):
+        bootstrap(metric, Y, 10 * P)
+
+
+def test_a_decision_metric_refuses_scores():
+    with pytest.raises(StatisticsError, match="predicted classes"):
+        bootstrap("f1", Y, P)
+    with pytest.raises(StatisticsError, match="draws is 0"):
+        bootstrap("auroc", Y, P, draws=0)

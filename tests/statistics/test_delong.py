@@ -7,7 +7,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from benchbench.statistics import delong_covariance, delong_test, delong_test_all, delong_test_unpaired
+from benchbench.statistics import (
+    StatisticsError,
+    delong_covariance,
+    delong_test,
+    delong_test_all,
+    delong_test_unpaired,
+)
 
 CASES = [
     "c01_continuous",
@@ -276,3 +282,18 @@ def test_ovarian_example_of_1988_is_reproduced(golden):
     assert np.sqrt(np.diag(family.covariance)) == pytest.approx([0.0927, 0.1028, 0.1000], abs=5e-5)
     assert family.omnibus.statistic == pytest.approx(2.5340, abs=5e-5)
     assert family.omnibus.p_value == pytest.approx(0.2817, abs=5e-5)
+
+
+def test_an_unpaired_test_checks_its_options_also_where_no_test_applies():
+    perfect = ([0, 0, 1, 1], [0, 0, 1, 1])
+    with pytest.raises(StatisticsError, match="alternative"):
+        delong_test_unpaired(*perfect, *perfect, alternative="larger")
+    with pytest.raises(StatisticsError, match="compat"):
+        delong_test_unpaired(*perfect, *perfect, compat="proc")
+
+
+def test_patients_may_be_named_by_tuples():
+    rng = np.random.default_rng(0)
+    y, a, b = np.arange(60) % 2, rng.random(60), rng.random(60)
+    named = [("site", i // 3) for i in range(60)]
+    assert delong_test(y, a, b, named) == delong_test(y, a, b, np.arange(60) // 3)

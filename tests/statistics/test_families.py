@@ -113,3 +113,16 @@ def test_contrasts_and_chi_square_follow_the_normal_theory():
     assert (joint.statistic, joint.df) == (pytest.approx(expected), 2)
     assert joint.p_value == pytest.approx(stats.chi2.sf(expected, 2))
     assert chi_square_test([1, 1], np.zeros((2, 2))).p_value is None
+
+
+def test_data_sets_that_all_agree_have_a_small_p_and_never_zero():
+    result = friedman_nemenyi(np.tile([0.9, 0.8, 0.7, 0.6], (8, 1)))
+    assert (result.iman_davenport_f, result.iman_davenport_p) == (None, None)
+    assert 0 < result.p_value < 0.001
+    assert result.mean_ranks.tolist() == [1, 2, 3, 4]
+
+
+def test_tie_groups_are_found_where_a_middle_system_differs_from_its_neighbours():
+    # 0 and 2 are tied although 1, between them, differs from both.
+    table = significant_pairs(3, [(0, 1), (1, 2)], [True, True])
+    assert tie_groups([0.9, 0.8, 0.7], table) == ((0, 2), (1,))

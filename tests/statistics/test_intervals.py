@@ -10,6 +10,8 @@ from scipy import stats
 
 from benchbench.statistics import (
     StatisticsError,
+    auc_difference_power,
+    auc_power,
     cases_for_power,
     delong_covariance,
     logit_interval,
@@ -119,3 +121,45 @@ def test_identical_systems_have_permutation_p_1():
     assert permutation_test(y, y, y).p_value == 1
     with pytest.raises(StatisticsError, match="undefined_auc"):
         permutation_test([1, 1], [0, 1], [1, 0])
+
+
+def test_a_margin_under_a_t_statistic_uses_its_degrees_of_freedom():
+    result = non_inferiority(-0.003, 0.008, 0.02, df=4)
+    low, high = stats.t.interval(0.95, 4, loc=-0.003, scale=0.008)
+    assert (result.ci_low, result.ci_high) == pytest.approx((low, high))
+    assert result.p_non_inferior == pytest.approx(stats.t.sf(0.017 / 0.008, 4))
+    assert result.verdict == "inconclusive"
+    assert non_inferiority(-0.003, 0.008, 0.02).verdict == "non-inferior"
+    assert non_inferiority(-0.003, 0.008, 0.02, df=np.inf).ci_low == pytest.approx(-0.003 - 1.959964 * 0.008)
+
+
+def test_counts_and_draws_that_make_no_sense_are_refused():
+    with pytest.raises(StatisticsError, match="draws is -5"):
+        permutation_test([0, 1, 0, 1], [1, 2, 3, 4], [4, 3, 2, 1], draws=-5)
+    with pytest.raises(StatisticsError, match="say nothing"):
+        cases_for_power(0.02, -0.01, 100)
+    with pytest.raises(StatisticsError, match="say nothing"):
+        cases_for_power(0.02, 0.01, -100)
+
+
+def test_power_equals_pROC(golden):
+    table = golden.table("aSAH")
+    y = table["outcome"] == "Poor"
+    power = auc_difference_power(y, table["ndka"], table["wfns"])
+    assert power == pytest.approx(0.71315939869853417, rel=1e-10)
+    power = auc_difference_power(y, table["s100b"], table["wfns"])
+    assert power == pytest.approx(0.36832044923142682, rel=1e-10)
+    auc = delong_covariance(y, table["s100b"])[0][0]
+    assert auc_power(auc, 41, 72) == pytest.approx(0.99048325276323346, rel=1e-10)
+
+
+def test_power_of_an_assumed_auc_equals_pROC():
+    assert auc_power(0.73, 41, 72) == pytest.approx(0.98974534355140109, rel=1e-10)
+
+
+def test_power_grows_with_the_test_set_and_needs_a_difference():
+    assert 0.05 < auc_power(0.6, 20, 20) < auc_power(0.6, 200, 200) < 1
+    with pytest.raises(StatisticsError, match="no power exists"):
+        auc_power(0.5, 20, 20)
+    with pytest.raises(StatisticsError, match="no variance"):
+        auc_difference_power([0, 1, 0, 1], [1, 2, 3, 4], [1, 2, 3, 4])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
+from sklearn.metrics import average_precision_score
 
 from benchbench.statistics import (
     StatisticsError,
@@ -13,6 +15,7 @@ from benchbench.statistics import (
     nadeau_bengio,
     orh,
     orh_from_covariance,
+    retfound_seed_t_test,
 )
 from benchbench.statistics.selftest import orh_of_long_table
 
@@ -128,3 +131,92 @@ def test_nadeau_bengio_equals_its_formula_in_R(golden):
     assert result.naive_p_value == pytest.approx(float(reference["naive_t_p"]), rel=1e-9)
     assert "Nadeau-Bengio" in result.label
     assert nadeau_bengio([0.01, 0.01], 0.25).p_value is None
+
+
+def test_average_precision_is_compared_by_drawing_patients_for_the_mean_over_seeds(two_methods):
+    y, scores = two_methods
+    result = compare_seeds("average_precision", y, scores)
+    values = np.array([[average_precision_score(y, s) for s in method] for method in scores])
+    assert [e.value for e in result.estimates] == pytest.approx(values.mean(axis=1))
+    assert [e.seed_sd for e in result.estimates] == pytest.approx(values.std(axis=1, ddof=1))
+    rng = np.random.default_rng(7)
+    drawn = []
+    for _ in range(400):
+        picked = rng.integers(0, y.size, y.size)
+        by_seed = [[average_precision_score(y[picked], s[picked]) for s in m] for m in scores]
+        drawn.append(-np.diff(np.mean(by_seed, axis=1))[0])
+    pair = result.pairs[0]
+    assert pair.se == pytest.approx(np.std(drawn), rel=0.15)
+    assert "bootstrap, mean over seeds" in pair.method
+    assert result.claim == "the mean of these trained models"
+
+
+def test_methods_that_are_perfect_with_every_seed_get_a_bound_and_no_test():
+    y = np.repeat([1, 0], [25, 60])
+    scores = np.random.default_rng(0).random((2, 3, 85)) + 2 * y
+    result = compare_seeds("auroc", y, scores)
+    assert (result.pairs[0].verdict, result.pairs[0].p_value) == ("both_perfect", None)
+    estimate = result.estimates[0]
+    assert (estimate.value, estimate.ci_high) == (1, 1)
+    assert estimate.ci_low == pytest.approx(0.05 ** (1 / 25))
+    assert "rule of three" in estimate.method
+    assert orh(y, scores).p_value is None
+
+
+def test_an_interval_over_seeds_stays_within_the_metrics_range():
+    y = np.repeat([1, 0], [25, 60])
+    rng = np.random.default_rng(6)
+    scores = rng.standard_normal((2, 3, 85)) + np.array([3.2, 2.6])[:, None, None] * y
+    result, direct = compare_seeds("auroc", y, scores), orh(y, scores)
+    for e, m in zip(result.estimates, direct.methods, strict=True):
+        assert 0 < e.ci_low < e.value < e.ci_high < 1
+        assert (m.ci_low, m.ci_high) == pytest.approx((e.ci_low, e.ci_high))
+    first = direct.methods[0]
+    assert (
+        first.value + stats.t.ppf(0.975, first.df) * first.se > 1
+    )  # which a plain interval would have printed
+
+
+def test_a_method_whose_seed_failed_is_not_compared():
+    y = np.repeat([1, 0], [40, 60])
+    scores = np.random.default_rng(2).random((3, 3, 100)) + 0.3 * y
+    scores[1] = 0.5
+    result = compare_seeds("auroc", y, scores)
+    assert [p.verdict for p in result.pairs] == ["constant_scores", "ok", "constant_scores"]
+    assert [e.verdict for e in result.estimates] == ["ok", "constant_scores", "ok"]
+    assert result.estimates[1].ci_low is None
+    found = orh(y, scores)
+    assert [d.p_value is None for d in found.differences] == [True, False, True]
+
+
+def test_orh_gives_no_p_value_for_a_handful_of_cases():
+    y = np.repeat([1, 0], [3, 100])
+    found = orh(y, np.random.default_rng(3).standard_normal((2, 4, 103)) + y)
+    assert (found.verdict, found.p_value, found.differences[0].p_value) == ("too_few_cases", None, None)
+    assert found.methods[0].ci_low is None
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+@pytest.mark.parametrize("metric", ["auroc", "average_precision"])
+def test_a_permutation_p_value_is_promised_only_where_there_is_one(metric, seeds):
+    y = np.repeat([1, 0], [6, 60])
+    scores = np.random.default_rng(4).standard_normal((2, seeds, 66)) + y
+    pair = compare_seeds(metric, y, scores).pairs[0]
+    assert pair.verdict == "too_few_cases"
+    assert ("ermutation" in pair.explanation) == (pair.permutation_p is not None)
+    assert (pair.permutation_p is not None) == (metric == "auroc" and seeds < 3)
+
+
+def test_orh_refuses_estimates_that_are_no_table_of_methods_and_seeds():
+    with pytest.raises(StatisticsError, match="methods x seeds"):
+        orh_from_covariance([0.8, 0.9, 0.7], np.eye(3))
+    with pytest.raises(StatisticsError, match="methods x seeds"):
+        orh_from_covariance([[0.8], [0.9]], np.eye(2))
+    with pytest.raises(StatisticsError, match="does not belong"):
+        orh_from_covariance([[0.8, 0.9], [0.7, 0.7]], np.eye(3))
+
+
+def test_equal_values_leave_rounding_and_no_variance():
+    assert nadeau_bengio([0.1 + 0.2 - 0.3 + d for d in (0.01, 0.01, 0.03 / 3)], 0.25).p_value is None
+    third = [0.7, 0.1 + 0.6, 0.3 + 0.4]
+    assert retfound_seed_t_test([third, [0.8, 0.1 + 0.7, 0.5 + 0.3]]).p_value is None

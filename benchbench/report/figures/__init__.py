@@ -11,6 +11,7 @@ from ..text import shortened
 from . import across
 from .base import Drawing, house_style
 from .curves import panel_curves
+from .ranks import critical_difference
 
 if TYPE_CHECKING:
     from ...cost import CostRow
@@ -53,6 +54,12 @@ def _across(
     for i, block in enumerate(dict.fromkeys((m.protocol, m.targets) for m in analysis.transfer)):
         matrices = [m for m in analysis.transfer if (m.protocol, m.targets) == block]
         drawn.append(across.transfer_maps(f"transfer-{i + 1}", matrices, titles))
+    shared = [s for s in analysis.stamps if all(s in p.shared_stamps for p in analysis.headline)]
+    drawn += [
+        critical_difference(f"ranks-{i + 1}", found, titles, positions, shared)
+        for i, found in enumerate(analysis.across)
+        if found.ranked
+    ]
     metric, values = across.mean_metric(analysis)
     costs = [(title, _costs(cost, quantity)) for quantity, title in PARETO]
     drawn.append(across.pareto("pareto", values, costs, metric, titles, positions) if cost else None)
