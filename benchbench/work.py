@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import shutil
@@ -19,9 +20,10 @@ from .context import CellContext, ImageSource, Part
 from .engines.gpu import pinned
 from .engines.shared import SharedPlan
 from .errors import BenchError, CellError
-from .machine import usable_cores
+from .machine import machine_line, usable_cores
+from .passes import image_pass
 from .plan import Cell, Plan
-from .results import PREDICTION_COLUMNS, with_uniform_labels
+from .results import PREDICTION_COLUMNS, ImagePass, with_uniform_labels
 from .store import Artefact, Store, atomic_write
 from .survey import EncoderState, Survey
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from .embedding import EmbedRequest, ImageSet
+    from .images.pipeline import StageTimes
 
 log = logging.getLogger("benchbench")
 Progress = Callable[[int, int, str], None]
@@ -67,6 +70,8 @@ class StoreAccess:
     def __init__(self, survey: Survey, store: Store, device: str) -> None:
         self.survey, self.store, self.device = survey, store, device
         self._embeddings: dict[tuple[str, str], Any] = {}
+        self.seconds: dict[str, float] = {}
+        """What the embeddings that were read had cost: seconds of the network, thread-seconds of decoding."""
 
     def embeddings(self, encoder: EncoderInfo, dataset: str) -> np.ndarray:
         from .embedding import embed
@@ -77,7 +82,16 @@ class StoreAccess:
             request = embed_request(state)
             found = embed(self.store, [request], image_set(self.survey, dataset), device=self.device)
             self._embeddings[key] = next(iter(found.values()))
+            self._count(self._embeddings[key].notes, len(self._embeddings[key]))
         return self._embeddings[key]
+
+    def _count(self, notes: dict[str, Any], images: int) -> None:
+        # Where a pass was interrupted, or shared among workers, its notes are about a part of the images only.
+        if notes.get("model_images") == images:
+            parts = {"extract": notes["model_seconds"], "prepare": notes["prepare_thread_seconds"]}
+            for stage, seconds in parts.items():
+                if seconds > 0:
+                    self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
     def images(self, encoder: EncoderInfo, dataset: str) -> ImageSource:
         from .embedding import prepared_images
@@ -99,23 +113,33 @@ class StoreAccess:
 
 
 def embed_all(
-    cells: Iterable[Cell], survey: Survey, store: Store, device: str, progress: Progress
+    cells: Iterable[Cell],
+    survey: Survey,
+    store: Store,
+    device: str,
+    progress: Progress,
+    passes: list[ImagePass] | None = None,
 ) -> dict[str, str]:
     """Embed every dataset for every encoder that the cells need; decoding each image once for all encoders.
 
-    Returns the failures: "encoder label/dataset" -> reason. An encoder that fails does not stop the others.
+    Returns the failures: "encoder label/dataset" -> reason. An encoder that fails does not stop the others. What was
+    decoded, and how long it took, is added to `passes`.
     """
     from .embedding import embed
+    from .images.pipeline import StageTimes
 
     failures: dict[str, str] = {}
     for dataset, encoders in needed_embeddings(cells).items():
         images = image_set(survey, dataset)
         requests = [embed_request(e) for e in encoders.values()]
+        times = StageTimes()
         try:
-            embed(store, requests, images, device=device, progress=progress)
+            embed(store, requests, images, device=device, progress=progress, times=times)
         except BenchError as error:
             log.warning("embedding %s together failed (%s): one encoder at a time", dataset, error.what)
-            failures |= _embed_singly(encoders, images, dataset, store, device, progress)
+            failures |= _embed_singly(encoders, images, dataset, store, device, progress, times)
+        if passes is not None and times.model:
+            passes.append(image_pass(dataset, len(times.model_by_encoder), times))
     return failures
 
 
@@ -185,13 +209,14 @@ def _embed_singly(
     store: Store,
     device: str,
     progress: Progress,
+    times: StageTimes,
 ) -> dict[str, str]:
     from .embedding import embed
 
     failures = {}
     for label, state in encoders.items():
         try:
-            embed(store, [embed_request(state)], images, device=device, progress=progress)
+            embed(store, [embed_request(state)], images, device=device, progress=progress, times=times)
         except BenchError as error:
             failures[f"{label}/{dataset}"] = error.block()
     return failures
@@ -208,12 +233,13 @@ class CellJob:
 
     def __call__(self) -> Artefact | Failure:
         plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
-        device = pinned(self.device, self.store_root) if isinstance(self.plan, SharedPlan) else self.device
+        beside_others = isinstance(self.plan, SharedPlan)
+        device = pinned(self.device, self.store_root) if beside_others else self.device
         cell = plan.cells[self.position]
         store = Store(self.store_root)
         with claim(store, cell.id, wait=False) as ours:
             if ours:
-                return compute_cell(cell, plan.survey, store, device=device)
+                return compute_cell(cell, plan.survey, store, device=device, beside_others=beside_others)
         log.info(
             "%s is being computed by %s: waiting for it",
             cell.name,
@@ -240,9 +266,18 @@ def threads_for(cell: Cell) -> int:
 
 
 def compute_cell(
-    cell: Cell, survey: Survey, store: Store, *, device: str, progress: Progress | None = None
+    cell: Cell,
+    survey: Survey,
+    store: Store,
+    *,
+    device: str,
+    progress: Progress | None = None,
+    beside_others: bool = False,
 ) -> Artefact | Failure:
-    """Compute one cell and publish its predictions; a fault becomes a `Failure`, never an exception."""
+    """Compute one cell and publish its predictions; a fault becomes a `Failure`, never an exception.
+
+    `beside_others`: other cells may be computed on this machine at the same time.
+    """
     existing = store.find("predictions", cell.id)
     if existing is not None:
         return existing
@@ -268,10 +303,10 @@ def compute_cell(
     try:
         started = time.perf_counter()
         with _threads(context.threads):
-            output = cell.protocol.info.run(context)
+            output, energy = _metered(lambda: cell.protocol.info.run(context), device, beside_others)
         seconds = time.perf_counter() - started
         frame = predictions_frame(cell, output, access)
-        record = cell_record(cell, output, access, device, seconds)
+        record = cell_record(cell, output, access, context, seconds, energy)
     except BenchError as error:
         log.error("%s failed: %s", cell.name, error.block())
         return Failure(cell.name, error.block())
@@ -289,14 +324,35 @@ def compute_cell(
     return artefact
 
 
+def _metered(
+    run: Callable[[], CellOutput], device: str, beside_others: bool
+) -> tuple[CellOutput, dict[str, Any]]:
+    """What a protocol returns, and the energy that it took, or the reason why nobody knows."""
+    if beside_others:
+        return run(), {"reason": "cells ran side by side: a meter of the machine cannot tell them apart"}
+    from .cost.energy import measure_energy
+
+    outputs: list[CellOutput] = []
+    (energy,) = measure_energy(lambda: outputs.append(run()), device, estimate=False)
+    return outputs[0], dataclasses.asdict(energy)
+
+
 def cell_record(
-    cell: Cell, output: CellOutput, access: StoreAccess, device: str, seconds: float
+    cell: Cell,
+    output: CellOutput,
+    access: StoreAccess,
+    context: CellContext,
+    seconds: float,
+    energy: dict[str, Any],
 ) -> dict[str, Any]:
     """What is kept beside a cell's predictions."""
     return {
         "details": dict(output.details),
-        "timings": {**dict(output.timings), "total": seconds},
-        "device": device,
+        "timings": {**access.seconds, **dict(output.timings), "total": seconds},
+        "energy": energy,
+        "device": context.device,
+        "threads": context.threads,
+        "machine": machine_line(context.device),
         "n_train": int(output.details.get("n_train", len(access.part(cell.spec.task, "train")))),
         "n_validation": int(output.details.get("n_validation", len(access.part(cell.spec.task, "val")))),
         "n_test": {name: len(p.image_ids) for name, p in output.predictions.items()},
