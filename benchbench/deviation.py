@@ -49,7 +49,7 @@ def _of_encoder(
 ) -> list[Deviation]:
     from .embedding import embedding_identity
     from .inference import Runner
-    from .work import embed_request, image_set
+    from .passes import embed_request, image_set
 
     request, runner = embed_request(state), None
     found = []

@@ -26,13 +26,13 @@ from .engines import EngineConfig, run_jobs
 from .engines.shared import SharedPlan, share
 from .errors import AuditError, BenchError
 from .machine import git_commit, hardware, versions
-from .passes import prepare_all
+from .passes import embed_all, embed_jobs, embed_request, prepare_all
 from .plan import Cell, Plan
 from .plugins import Registry
 from .progress import reporting
 from .results import AuditFinding, ImagePass, RunInfo, read_rows, to_json, write_predictions, write_rows
 from .store import Artefact, Store, atomic_write, content_key
-from .work import CellJob, Failure, Progress, embed_all, embed_jobs, embed_request
+from .work import CellJob, Failure, Progress
 
 if TYPE_CHECKING:
     from .cost import CostRow

@@ -15,6 +15,7 @@ from benchbench.cli.run import prepare
 from benchbench.cost import CostRow, read_cost
 from benchbench.deviation import _distances
 from benchbench.embedding import EmbedRequest, ImageSet, embed
+from benchbench.errors import SuiteError
 from benchbench.inference import Runner
 from benchbench.results import RunInfo, read_run
 from benchbench.run import Options, execute
@@ -40,6 +41,7 @@ def run(
     measure: str = "off",
     broken: bool = False,
     suite: str = SUITE,
+    fresh: bool = False,
 ) -> tuple[RunInfo, Path]:
     """Run the suite in this process; `broken`: no encoder can be loaded with random weights any more."""
     path = folder / "small.yaml"
@@ -55,7 +57,7 @@ def run(
             dataclasses.replace(e, info=dataclasses.replace(e.info, load=load)) for e in plan.survey.encoders
         )
         plan = dataclasses.replace(plan, survey=dataclasses.replace(plan.survey, encoders=states))
-    outcome = execute(plan, registry, store, Options(folder / "reports"))
+    outcome = execute(plan, registry, store, Options(folder / "reports", fresh=fresh))
     return outcome.info, outcome.folder
 
 
@@ -130,6 +132,25 @@ def test_results_are_written_before_cost_is_measured(
     kept = read_run(folder)
     assert kept.info.status == "interrupted"
     assert {r.status for r in kept.rows} == {"done"}
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_fresh_run_measures_cost_again(
+    probed: tuple[RunInfo, Path, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fresh: bool
+) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr("benchbench.cost.measure_encoders", lambda *a, **k: (asked.append(k["fresh"]), ())[1])
+    run(tmp_path, probed[2], monkeypatch, measure="quick", fresh=fresh)
+    assert asked == [fresh]
+
+
+def test_a_subject_that_is_no_encoder_of_the_suite_is_named_with_its_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = SUITE.replace("{measure: MEASURE}", "{measure: MEASURE, subject: nosuch}")
+    with pytest.raises(SuiteError, match="nosuch") as caught:
+        run(tmp_path, Store(tmp_path / "store"), monkeypatch, suite=wrong)
+    assert caught.value.where.endswith("small.yaml:7")
 
 
 def test_fine_tuning_several_encoders_decodes_each_file_once(

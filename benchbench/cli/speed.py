@@ -126,13 +126,14 @@ def show(table: CostTable) -> None:
 
 
 def _reasons(table: CostTable) -> list[str]:
-    """Why values are missing: one sentence for each reason of an encoder."""
-    missing: dict[tuple[str, str], list[str]] = {}
+    """Why values are missing: one sentence for each reason, with the encoders and quantities that it is about."""
+    missing: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for line in table.lines:
         for name, cell in zip(table.encoders, line.cells, strict=True):
             if cell.provenance == "unmeasured" and line.group in ("computed", "measured"):
-                missing.setdefault((name, cell.reason), []).append(line.title)
-    return [f"{name}: {reason} ({'; '.join(titles)})" for (name, reason), titles in missing.items()]
+                names, titles = missing.setdefault(cell.reason, ({}, {}))
+                names[name] = titles[line.title] = None
+    return [f"{', '.join(n)}: {reason} ({'; '.join(t)})" for reason, (n, t) in missing.items()]
 
 
 def _grid(table: CostTable, lines: tuple[CostLine, ...], title: str, errata: list[str]) -> Table:
@@ -152,7 +153,7 @@ def _grid(table: CostTable, lines: tuple[CostLine, ...], title: str, errata: lis
 
 
 def _sweep(table: CostTable) -> Table:
-    grid = _empty_grid(table, "Model alone, by batch size")
+    grid = _empty_grid(table, "Model alone, by batch size", "images at once")
     by_encoder = [{p.batch: p.cell for p in table.sweep_of(name)} for name in table.encoders]
     for batch in sorted({p.batch for p in table.sweep}):
         cells = [found.get(batch) for found in by_encoder]
@@ -160,11 +161,11 @@ def _sweep(table: CostTable) -> Table:
     return grid
 
 
-def _empty_grid(table: CostTable, title: str) -> Table:
+def _empty_grid(table: CostTable, title: str, first: str = "") -> Table:
     from rich.table import Table
 
     grid = Table(title=title, title_justify="left", title_style="bold")
-    grid.add_column("")
+    grid.add_column(first)
     for name in table.encoders:
         grid.add_column(name, justify="right", overflow="fold")
     return grid
