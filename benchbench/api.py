@@ -376,13 +376,18 @@ def _one_cell_per_task(tasks: tuple[tuple[str, Task], ...], config: Any) -> tupl
     return tuple(CellSpec(task=name, targets=(name,)) for name, _ in tasks)
 
 
+def _as_the_encoder_sees_them(encoder: EncoderInfo, config: Any) -> tuple[Preprocess, ...]:
+    return (encoder.preprocess,)
+
+
 @dataclass(frozen=True)
 class ProtocolInfo:
     """How an encoder is judged on a task.
 
     `config` is a pydantic model class (``extra="forbid"``, frozen) with every setting and its default.
     `cells(tasks, config)` says which cells the protocol needs for the suite's tasks, given as
-    ((full name, Task), ...). `run(context)` computes one cell.
+    ((full name, Task), ...). `run(context)` computes one cell. `recipes(encoder, config)`, for protocols on images,
+    names how `run` will have images prepared, so that each file is decoded once for all of them.
     """
 
     name: str
@@ -400,6 +405,7 @@ class ProtocolInfo:
     """Settings that shorten the protocol for ``--demo``."""
     default_seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     version: str = "1"
+    recipes: Callable[[EncoderInfo, Any], tuple[Preprocess, ...]] = _as_the_encoder_sees_them
 
 
 @dataclass(frozen=True)

@@ -100,11 +100,16 @@ def build_predictions(plan: Plan, artefacts: Mapping[str, Artefact]) -> pd.DataF
 def build_timings(plan: Plan, artefacts: Mapping[str, Artefact]) -> str:
     """timings.csv as text."""
     lines = ["cell_id,stage,seconds"]
+    records = cell_records(artefacts)
     for cell in plan.cells:
-        if cell.id in artefacts:
-            record = json.loads((artefacts[cell.id].folder / "cell.json").read_bytes())
+        if record := records.get(cell.id):
             lines += [f"{cell.id},{stage},{value:.6f}" for stage, value in record["timings"].items()]
     return "\n".join(lines) + "\n"
+
+
+def cell_records(artefacts: Mapping[str, Artefact]) -> dict[str, dict[str, Any]]:
+    """What was recorded of each finished cell (`work.cell_record`), by cell id."""
+    return {key: json.loads((a.folder / "cell.json").read_bytes()) for key, a in artefacts.items()}
 
 
 def dataset_record(survey: Survey, state: DatasetState) -> DatasetRecord:

@@ -219,6 +219,8 @@ class _Job:
         rows = part_rows or (4096 if device.startswith("cuda") else 128)
         self.layout = {"batch": batch, "part": -(-rows // batch) * batch}
         self.runners: dict[str, Runner] = {}
+        self.embedded: dict[str, int] = {}
+        """Images embedded by this pass; the rest was there from an earlier one, or came from other processes."""
         self.started = time.perf_counter()
 
     def run(self, share: Container[int] | None = None) -> dict[str, ShardedRows]:
@@ -285,15 +287,17 @@ class _Job:
         if key not in self.runners:
             self.report(self.done, self.total, f"loading {self.requests[key].encoder.name}")
             self.runners[key] = Runner(self.requests[key], self.device, self.threads)
-        started = time.perf_counter()
-        out = self.runners[key](pixels)
-        self._count_model(key, time.perf_counter() - started)
+        runner = self.runners[key]
+        started, transferred = time.perf_counter(), runner.transfer
+        out = runner(pixels)
+        self._count_model(key, time.perf_counter() - started, runner.transfer - transferred)
+        self.embedded[key] = self.embedded.get(key, 0) + len(pixels)
         return out
 
-    def _count_model(self, key: str, seconds: float) -> None:
-        name = self.requests[key].encoder.name
-        self.times.model += seconds
-        self.times.model_by_encoder[name] = self.times.model_by_encoder.get(name, 0.0) + seconds
+    def _count_model(self, key: str, seconds: float, transfer: float = 0.0) -> None:
+        self.times.model += seconds - transfer
+        self.times.transfer += transfer
+        self.times.model_by_encoder[key] = self.times.model_by_encoder.get(key, 0.0) + seconds
 
     def _notes(self, key: str, batch: int) -> dict[str, Any]:
         """What is worth knowing about how the embeddings came about."""
@@ -311,7 +315,9 @@ class _Job:
             "codecs": codecs(),
             "files_decoded": self.times.files,
             "prepare_thread_seconds": round(self.times.prepare, 3),
-            "model_seconds": round(self.times.model_by_encoder.get(self.requests[key].encoder.name, 0.0), 3),
+            "files_shared_by": len(self.requests),
+            "model_seconds": round(self.times.model_by_encoder.get(key, 0.0), 6),
+            "model_images": self.embedded.get(key, 0),
         }
 
 

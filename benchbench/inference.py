@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -52,6 +53,8 @@ class Runner:
         self.limit = 1 << 30
         """Largest batch that the device takes at once."""
         self.halvings = 0
+        self.transfer = 0.0
+        """Seconds that the host spent on bringing batches to the device and normalising them."""
         module = request.encoder.load(request.weights, device)
         make = _openvino_forward if request.backend == "openvino" else _torch_forward
         self._forward = make(module, request, device, threads)
@@ -76,8 +79,13 @@ class Runner:
 
         part = batch[rows]
         try:
-            return self._forward(to_input(part, self.request.encoder.preprocess, self.device))
-        except torch.OutOfMemoryError as error:
+            started = time.perf_counter()
+            x = to_input(part, self.request.encoder.preprocess, self.device)
+            self.transfer += time.perf_counter() - started
+            return self._forward(x)
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
             if len(part) == 1:
                 raise self._too_small(error) from error
         torch.cuda.empty_cache()
@@ -88,8 +96,10 @@ class Runner:
     def _too_small(self, error: Exception) -> CellError:
         return CellError(
             f"The device's memory does not hold {self.request.encoder.name} with one image.",
-            where=str(error).splitlines()[0],
-            fix="close other programs on the GPU, or use --device cpu",
+            where=(str(error) or type(error).__name__).splitlines()[0],
+            fix="close other programs on the GPU, or use --device cpu"
+            if self.device.startswith("cuda")
+            else "close other programs, or use a machine with more memory",
         )
 
     def _check_shape(self, shape: tuple[int, ...], rows: int) -> None:
@@ -110,6 +120,16 @@ def check_finite(rows: np.ndarray, request: EmbedRequest, paths: tuple[Path, ...
             where=str(paths[bad[0]]),
             fix="check the checkpoint" + ("" if request.precision == "fp32" else ", or use precision: fp32"),
         )
+
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
+"""What a full memory is called by torch's allocators on the host and the GPU, and by cuBLAS and cuDNN."""
+
+
+def _out_of_memory(error: Exception) -> bool:
+    if isinstance(error, MemoryError):
+        return True
+    return any(text in str(error) for text in _NO_MEMORY)
 
 
 @contextlib.contextmanager

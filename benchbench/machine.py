@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -21,7 +22,10 @@ PACKAGES = (
     "pyarrow",
     "pillow",
     "pluggy",
+    "openvino",
 )
+SPEED = ("python", "torch", "timm", "numpy")
+"""Versions that every timing depends on."""
 
 
 def versions() -> dict[str, str]:
@@ -52,6 +56,19 @@ def hardware(device: str = "cpu") -> dict[str, str]:
         found["gpu_memory_gib"] = f"{properties.total_memory / 2**30:.1f}"
         found["cuda"] = str(torch.version.cuda)
     return found
+
+
+@cache
+def machine_line(device: str = "cpu") -> str:
+    """What a timing was had on: processor or GPU, cores, and versions, in one line."""
+    from .processor import remedy_state
+
+    here, found = hardware(device), versions()
+    parts = [f"{here.get('gpu') or here['processor']}, {here['cores']} cores"]
+    parts += [f"{name} {found[name]}" for name in SPEED]
+    if (state := remedy_state()) != "not an AMD processor":
+        parts.append(f"MKL on AMD {state}")
+    return "; ".join(parts)
 
 
 def usable_cores() -> int:

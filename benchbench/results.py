@@ -185,6 +185,37 @@ class AuditFinding:
 
 
 @dataclass(frozen=True)
+class ImagePass:
+    """What one pass over the images of a dataset took in this invocation; seconds."""
+
+    dataset: str
+    encoders: int
+    """Encoders that embedded the images of this pass; 0 where they were only prepared, for training."""
+    files: int
+    """Files decoded, each once for all encoders; 0 where prepared images were in the store."""
+    prepare: float
+    """Reading, decoding and resizing, summed over threads."""
+    wait: float
+    """The networks stood still because no image was ready."""
+    transfer: float
+    model: float
+    write: float
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """What `decode: fast` changes: the distance of embeddings from those of exact decoding."""
+
+    encoder: str
+    dataset: str
+    images: int
+    mean: float | None
+    """Cosine distance, mean over the images; None where it could not be measured."""
+    largest: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class RunInfo:
     """run.json: how the run came about, in full."""
 
@@ -210,6 +241,10 @@ class RunInfo:
     """Seconds by stage of this invocation."""
     cells: Mapping[str, int] = field(default_factory=dict)
     """How many cells were computed, cached, failed, missing."""
+    passes: tuple[ImagePass, ...] = ()
+    """Passes over images of this invocation."""
+    deviations: tuple[Deviation, ...] = ()
+    """Of every encoder with ``decode: fast``, by dataset."""
     demo: bool = False
     schema_version: int = SCHEMA_VERSION
 

@@ -17,19 +17,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import assemble
 from .claims import claim, holder
+from .deviation import measure_deviations
 from .engines import EngineConfig, run_jobs
 from .engines.shared import SharedPlan, share
 from .errors import AuditError, BenchError
 from .machine import git_commit, hardware, versions
+from .passes import embed_all, embed_jobs, embed_request, prepare_all
 from .plan import Cell, Plan
 from .plugins import Registry
 from .progress import reporting
-from .results import AuditFinding, RunInfo, to_json, write_predictions, write_rows
+from .results import AuditFinding, ImagePass, RunInfo, read_rows, to_json, write_predictions, write_rows
 from .store import Artefact, Store, atomic_write, content_key
-from .work import CellJob, Failure, Progress, embed_all, embed_jobs, embed_request
+from .work import CellJob, Failure, Progress
+
+if TYPE_CHECKING:
+    from .cost import CostRow
 
 log = logging.getLogger("benchbench")
 
@@ -42,6 +48,8 @@ class Options:
     device: str = "cpu"
     command: str = ""
     engine: EngineConfig = field(default_factory=EngineConfig)
+    fresh: bool = False
+    """Measure cost again, whatever the store remembers."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +74,19 @@ def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> O
         atomic_write(folder / "run.json", to_json(info).encode())
         clock: dict[str, float] = {}
         try:
+            passes: list[ImagePass] = []
             with _announced(plan, store):
-                artefacts, failures = _compute(plan, store, options, clock)
+                artefacts, failures = _compute(plan, store, options, clock, passes)
+                deviations = measure_deviations(plan, store, options.device)
+            info = dataclasses.replace(info, passes=tuple(passes), deviations=deviations)
+            finished = _finish(plan, store, folder, info, artefacts, failures, clock)
+            with _timed(clock, "cost"):
+                _write_cost(plan, store, options, folder, artefacts)
         except KeyboardInterrupt:
             stopped = dataclasses.replace(info, status="interrupted", finished=_stamp(datetime.now(UTC)))
             atomic_write(folder / "run.json", to_json(stopped).encode())
             raise
-        with _timed(clock, "cost"):
-            _measure_cost(plan, store, options, folder)
-        info = _finish(plan, store, folder, info, artefacts, failures, clock)
+        info = finished
         report = _render(folder, registry, info, clock)
     _point_latest(folder)
     reasons = tuple(Failure(plan.cells[i].name, reason) for i, reason in failures.items())
@@ -177,9 +189,9 @@ def _start_info(
 
 
 def _compute(
-    plan: Plan, store: Store, options: Options, clock: dict[str, float]
+    plan: Plan, store: Store, options: Options, clock: dict[str, float], passes: list[ImagePass]
 ) -> tuple[dict[str, Artefact], dict[int, str]]:
-    """Artefacts by cell id, and reasons of failure by position in the plan."""
+    """Artefacts by cell id, and reasons of failure by position in the plan; passes over images go into `passes`."""
     todo = [(i, c) for i, c in enumerate(plan.cells) if c.status == "run"]
     artefacts: dict[str, Artefact] = {}
     failures: dict[int, str] = {}
@@ -189,11 +201,13 @@ def _compute(
             if found is not None:
                 artefacts[cell.id] = found
     if todo:
+        with _timed(clock, "prepare"), reporting("preparing images") as progress:
+            prepare_all([c for _, c in todo], plan.survey, store, progress, passes)
         if options.engine.name != "local":
             with _timed(clock, "embed"), reporting("embedding, in parts") as progress:
                 _embed_on_workers(plan, [c for _, c in todo], store, options, progress)
         with _timed(clock, "embed"), reporting("embedding") as progress:
-            lost = embed_all([c for _, c in todo], plan.survey, store, options.device, progress)
+            lost = embed_all([c for _, c in todo], plan.survey, store, options.device, progress, passes)
         with _timed(clock, "cells"), reporting("cells") as progress:
             ready: list[int] = []
             for position, cell in todo:
@@ -238,23 +252,34 @@ def _lost_reason(cell: Cell, lost: Mapping[str, str]) -> str:
     return ""
 
 
-def _measure_cost(plan: Plan, store: Store, options: Options, folder: Path) -> None:
+def _write_cost(
+    plan: Plan, store: Store, options: Options, folder: Path, artefacts: Mapping[str, Artefact]
+) -> None:
+    """cost.csv: what the suite asks to be measured, and what the protocols took."""
+    from .cost import protocol_rows, write_cost
+
+    rows = [*_measured_cost(plan, store, options)]
+    rows += protocol_rows(read_rows(folder / "rows.csv"), assemble.cell_records(artefacts))
+    if rows:
+        write_cost(folder / "cost.csv", rows)
+
+
+def _measured_cost(plan: Plan, store: Store, options: Options) -> tuple[CostRow, ...]:
     config = plan.suite.suite.cost
     if config.measure == "off":
-        return
-    from .cost import measure_encoders, write_cost
+        return ()
+    from .cost import measure_encoders
 
-    requests = [embed_request(e) for e in plan.survey.encoders]
     with reporting("measuring cost") as progress:
-        rows = measure_encoders(
-            requests,
+        return measure_encoders(
+            [embed_request(e) for e in plan.survey.encoders],
             config,
             store=store,
             device=options.device,
+            fresh=options.fresh,
             labels=[e.label for e in plan.survey.encoders],
             progress=progress,
         )
-    write_cost(folder / "cost.csv", rows)
 
 
 def _finish(

@@ -22,7 +22,7 @@ from typing import Any
 from .errors import StoreError
 
 STORE_VARIABLE = "BENCHBENCH_STORE"
-KINDS = ("prepared", "embeddings", "predictions", "cost")
+KINDS = ("prepared", "embeddings", "predictions", "cost", "deviation")
 MANIFEST = "manifest.json"
 ALWAYS_HASHED = 2**22
 """Artefacts below this many bytes are hashed at every look, which costs milliseconds."""

@@ -15,7 +15,7 @@ from typing import Any
 from .api import DatasetInfo, EncoderInfo, Task
 from .datasets import LoadedDataset, load_dataset
 from .datasets.local import with_local_datasets
-from .errors import BenchError, PluginError
+from .errors import BenchError, PluginError, did_you_mean
 from .plugins import Registry
 from .splits import SplitSpec
 from .store import Store
@@ -110,7 +110,18 @@ def survey(
     encoders = tuple(
         _encoder(file, registry, i, use, roots, demo) for i, use in enumerate(file.suite.encoders)
     )
+    _check_subject(file, encoders)
     return Survey(encoders, datasets, tasks, metrics)
+
+
+def _check_subject(file: SuiteFile, encoders: tuple[EncoderState, ...]) -> None:
+    subject, labels = file.suite.cost.subject, [e.label for e in encoders]
+    if subject is not None and subject not in labels:
+        raise file.error(
+            f"The subject of the cost table, {subject!r}, is not one of the suite's encoders.",
+            ("cost", "subject"),
+            did_you_mean(subject, labels) or f"use one of: {', '.join(labels)}",
+        )
 
 
 def _tasks(file: SuiteFile, registry: Registry) -> tuple[dict[str, Task], dict[str, str]]:

@@ -1,14 +1,15 @@
-"""The work of a run: embedding the datasets and computing cells, each result published atomically."""
+"""The work of a run: computing cells, each result published atomically."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,17 +20,16 @@ from .context import CellContext, ImageSource, Part
 from .engines.gpu import pinned
 from .engines.shared import SharedPlan
 from .errors import BenchError, CellError
-from .machine import usable_cores
+from .machine import machine_line, usable_cores
+from .passes import embed_request, image_set
 from .plan import Cell, Plan
 from .results import PREDICTION_COLUMNS, with_uniform_labels
 from .store import Artefact, Store, atomic_write
-from .survey import EncoderState, Survey
+from .survey import Survey
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-
-    from .embedding import EmbedRequest, ImageSet
 
 log = logging.getLogger("benchbench")
 Progress = Callable[[int, int, str], None]
@@ -43,30 +43,14 @@ class Failure:
     reason: str
 
 
-def embed_request(state: EncoderState) -> EmbedRequest:
-    """What the embedding engine needs to know of an encoder."""
-    from .embedding import EmbedRequest
-
-    return EmbedRequest(
-        state.info, state.weights.path, state.weights.sha256, precision=state.precision, backend=state.backend
-    )
-
-
-def image_set(survey: Survey, dataset: str) -> ImageSet:
-    """All images of a dataset, in table order."""
-    from .embedding import ImageSet
-
-    data = survey.datasets[dataset].loaded
-    assert data is not None
-    return ImageSet(dataset, data.paths, data.sha256)
-
-
 class StoreAccess:
     """Embeddings, images and labels of a survey, read from the store (see `context.DataAccess`)."""
 
     def __init__(self, survey: Survey, store: Store, device: str) -> None:
         self.survey, self.store, self.device = survey, store, device
         self._embeddings: dict[tuple[str, str], Any] = {}
+        self.seconds: dict[str, float] = {}
+        """What the embeddings that were read had cost: seconds of the network, thread-seconds of decoding."""
 
     def embeddings(self, encoder: EncoderInfo, dataset: str) -> np.ndarray:
         from .embedding import embed
@@ -77,7 +61,16 @@ class StoreAccess:
             request = embed_request(state)
             found = embed(self.store, [request], image_set(self.survey, dataset), device=self.device)
             self._embeddings[key] = next(iter(found.values()))
+            self._count(self._embeddings[key].notes, len(self._embeddings[key]))
         return self._embeddings[key]
+
+    def _count(self, notes: dict[str, Any], images: int) -> None:
+        # Where a pass was interrupted, or shared among workers, its notes are about a part of the images only.
+        if notes.get("model_images") == images:
+            parts = {"extract": notes["model_seconds"], "prepare": notes["prepare_thread_seconds"]}
+            for stage, seconds in parts.items():
+                if seconds > 0:
+                    self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
     def images(self, encoder: EncoderInfo, dataset: str) -> ImageSource:
         from .embedding import prepared_images
@@ -98,105 +91,6 @@ class StoreAccess:
         return data.sha256
 
 
-def embed_all(
-    cells: Iterable[Cell], survey: Survey, store: Store, device: str, progress: Progress
-) -> dict[str, str]:
-    """Embed every dataset for every encoder that the cells need; decoding each image once for all encoders.
-
-    Returns the failures: "encoder label/dataset" -> reason. An encoder that fails does not stop the others.
-    """
-    from .embedding import embed
-
-    failures: dict[str, str] = {}
-    for dataset, encoders in needed_embeddings(cells).items():
-        images = image_set(survey, dataset)
-        requests = [embed_request(e) for e in encoders.values()]
-        try:
-            embed(store, requests, images, device=device, progress=progress)
-        except BenchError as error:
-            log.warning("embedding %s together failed (%s): one encoder at a time", dataset, error.what)
-            failures |= _embed_singly(encoders, images, dataset, store, device, progress)
-    return failures
-
-
-@dataclass(frozen=True)
-class EmbedJob:
-    """Some parts of a dataset, for some encoders, as a job that any engine can run."""
-
-    plan: Plan | SharedPlan
-    dataset: str
-    encoders: tuple[str, ...]
-    parts: frozenset[int]
-    store_root: Path
-    device: str
-
-    def __call__(self) -> str:
-        """Empty, or why the parts are not there; whoever publishes them finds out again."""
-        from .embedding import embed_share
-
-        plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
-        states = [e for e in plan.survey.encoders if e.label in self.encoders]
-        images = image_set(plan.survey, self.dataset)
-        try:
-            embed_share(
-                Store(self.store_root),
-                [embed_request(e) for e in states],
-                images,
-                self.parts,
-                device=pinned(self.device, self.store_root),
-                threads=usable_cores(),  # as the local engine: the last bits of a sum depend on it
-            )
-        except BenchError as error:
-            return error.block()
-        return ""
-
-
-def embed_jobs(
-    source: SharedPlan, cells: Iterable[Cell], survey: Survey, store: Store, device: str, workers: int
-) -> list[EmbedJob]:
-    """The embedding work of the cells, cut so that every worker gets several pieces."""
-    from .embedding import parts_to_do
-
-    jobs = []
-    for dataset, encoders in needed_embeddings(cells).items():
-        requests = [embed_request(e) for e in encoders.values()]
-        todo = parts_to_do(store, requests, image_set(survey, dataset), device=device)
-        size = max(1, -(-len(todo) // (4 * workers)))
-        for first in range(0, len(todo), size):
-            parts = frozenset(todo[first : first + size])
-            jobs.append(EmbedJob(source, dataset, tuple(encoders), parts, store.root, device))
-    return jobs
-
-
-def needed_embeddings(cells: Iterable[Cell]) -> dict[str, dict[str, EncoderState]]:
-    """Dataset -> encoders by label, for the cells that work on embeddings."""
-    needed: dict[str, dict[str, EncoderState]] = {}
-    for cell in cells:
-        if cell.protocol.info.needs == "embeddings":
-            for name in cell.spec.tasks:
-                needed.setdefault(name.rpartition("/")[0], {})[cell.encoder.label] = cell.encoder
-    return needed
-
-
-def _embed_singly(
-    encoders: dict[str, EncoderState],
-    images: ImageSet,
-    dataset: str,
-    store: Store,
-    device: str,
-    progress: Progress,
-) -> dict[str, str]:
-    from .embedding import embed
-
-    failures = {}
-    for label, state in encoders.items():
-        try:
-            embed(store, [embed_request(state)], images, device=device, progress=progress)
-        except BenchError as error:
-            failures[f"{label}/{dataset}"] = error.block()
-    return failures
-
-
 @dataclass(frozen=True)
 class CellJob:
     """One cell as a job that any engine can run."""
@@ -208,12 +102,13 @@ class CellJob:
 
     def __call__(self) -> Artefact | Failure:
         plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
-        device = pinned(self.device, self.store_root) if isinstance(self.plan, SharedPlan) else self.device
+        beside_others = isinstance(self.plan, SharedPlan)
+        device = pinned(self.device, self.store_root) if beside_others else self.device
         cell = plan.cells[self.position]
         store = Store(self.store_root)
         with claim(store, cell.id, wait=False) as ours:
             if ours:
-                return compute_cell(cell, plan.survey, store, device=device)
+                return compute_cell(cell, plan.survey, store, device=device, beside_others=beside_others)
         log.info(
             "%s is being computed by %s: waiting for it",
             cell.name,
@@ -240,9 +135,18 @@ def threads_for(cell: Cell) -> int:
 
 
 def compute_cell(
-    cell: Cell, survey: Survey, store: Store, *, device: str, progress: Progress | None = None
+    cell: Cell,
+    survey: Survey,
+    store: Store,
+    *,
+    device: str,
+    progress: Progress | None = None,
+    beside_others: bool = False,
 ) -> Artefact | Failure:
-    """Compute one cell and publish its predictions; a fault becomes a `Failure`, never an exception."""
+    """Compute one cell and publish its predictions; a fault becomes a `Failure`, never an exception.
+
+    `beside_others`: other cells may be computed on this machine at the same time.
+    """
     existing = store.find("predictions", cell.id)
     if existing is not None:
         return existing
@@ -268,10 +172,10 @@ def compute_cell(
     try:
         started = time.perf_counter()
         with _threads(context.threads):
-            output = cell.protocol.info.run(context)
+            output, energy = _metered(lambda: cell.protocol.info.run(context), device, beside_others)
         seconds = time.perf_counter() - started
         frame = predictions_frame(cell, output, access)
-        record = cell_record(cell, output, access, device, seconds)
+        record = cell_record(cell, output, access, context, seconds, energy)
     except BenchError as error:
         log.error("%s failed: %s", cell.name, error.block())
         return Failure(cell.name, error.block())
@@ -289,14 +193,35 @@ def compute_cell(
     return artefact
 
 
+def _metered(
+    run: Callable[[], CellOutput], device: str, beside_others: bool
+) -> tuple[CellOutput, dict[str, Any]]:
+    """What a protocol returns, and the energy that it took, or the reason why nobody knows."""
+    if beside_others:
+        return run(), {"reason": "cells ran side by side: a meter of the machine cannot tell them apart"}
+    from .cost.energy import measure_energy
+
+    outputs: list[CellOutput] = []
+    (energy,) = measure_energy(lambda: outputs.append(run()), device, estimate=False)
+    return outputs[0], dataclasses.asdict(energy)
+
+
 def cell_record(
-    cell: Cell, output: CellOutput, access: StoreAccess, device: str, seconds: float
+    cell: Cell,
+    output: CellOutput,
+    access: StoreAccess,
+    context: CellContext,
+    seconds: float,
+    energy: dict[str, Any],
 ) -> dict[str, Any]:
     """What is kept beside a cell's predictions."""
     return {
         "details": dict(output.details),
-        "timings": {**dict(output.timings), "total": seconds},
-        "device": device,
+        "timings": {**access.seconds, **dict(output.timings), "total": seconds},
+        "energy": energy,
+        "device": context.device,
+        "threads": context.threads,
+        "machine": machine_line(context.device),
         "n_train": int(output.details.get("n_train", len(access.part(cell.spec.task, "train")))),
         "n_validation": int(output.details.get("n_validation", len(access.part(cell.spec.task, "val")))),
         "n_test": {name: len(p.image_ids) for name, p in output.predictions.items()},

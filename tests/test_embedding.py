@@ -102,9 +102,9 @@ def test_every_file_is_decoded_once_for_all_encoders(store: Store, images: Image
     times = StageTimes()
     embed(store, [tiny("a"), tiny("b", 3, 1, Preprocess("l", 24))], images, times=times, part_rows=8)
     assert times.files == 23
-    embed(store, [tiny("a"), tiny("c", 3, 2)], images, times=(later := StageTimes()))
+    _, new = embed(store, [tiny("a"), tiny("c", 3, 2)], images, times=(later := StageTimes()))
     assert later.files == 23
-    assert set(later.model_by_encoder) == {"c"}
+    assert list(later.model_by_encoder) == [new]
 
 
 def test_what_is_in_the_store_is_not_computed_again(store: Store, images: ImageSet) -> None:
@@ -250,13 +250,24 @@ def test_an_encoder_whose_card_tells_another_width_is_refused(store: Store, imag
         embed(store, [tiny("a", embed_dim=6)], images)
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+        ),
+        MemoryError(),
+    ],
+)
 def test_memory_that_runs_out_halves_the_batch_and_is_recorded(
-    store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch
+    store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     class Hungry(Tiny):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             if len(x) > 3:
-                raise torch.OutOfMemoryError("CUDA out of memory")
+                raise error
             return super().forward(x)
 
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
@@ -275,6 +286,15 @@ def test_memory_that_does_not_hold_one_image_is_an_error(store: Store, images: I
 
     with pytest.raises(CellError, match="memory"):
         embed(store, [tiny("a", load=lambda w, d: Starved(5, 0))], images, batch_size=2)
+
+
+def test_other_errors_of_a_network_are_not_taken_for_a_full_memory(store: Store, images: ImageSet) -> None:
+    class Broken(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        embed(store, [tiny("a", load=lambda w, d: Broken(5, 0))], images, batch_size=4)
 
 
 @pytest.mark.parametrize("change", [{"precision": "fp16"}, {"precision": "int8"}, {"backend": "tensorrt"}])
@@ -342,6 +362,8 @@ def planted(store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch, sta
         monkeypatch.setattr("benchbench.images.pipeline.prepare_many", slow(prepare_many_of()))
     if stage == "model":
         monkeypatch.setattr(inference, "module_forward", slow(inference.module_forward, lambda m, x: len(x)))
+    if stage == "transfer":
+        monkeypatch.setattr(inference, "to_input", slow(inference.to_input, lambda x, p, d: len(x)))
     if stage == "write":
         monkeypatch.setattr(Parts, "write", slow(Parts.write, lambda self, index, rows: len(rows)))
     times = StageTimes()
@@ -355,13 +377,13 @@ def prepare_many_of() -> Callable[..., object]:
     return prepare_many
 
 
-@pytest.mark.parametrize("stage", ["prepare", "model", "write"])
+@pytest.mark.parametrize("stage", ["prepare", "transfer", "model", "write"])
 def test_a_sleep_planted_in_a_stage_shows_in_that_stage_and_in_no_other(
     images: ImageSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
 ) -> None:
     planted_seconds = 23 * 0.02
     times = planted(Store(tmp_path / stage), images, monkeypatch, stage)
-    for other in ("prepare", "model", "write"):
+    for other in ("prepare", "transfer", "model", "write"):
         if other == stage:
             assert getattr(times, other) >= planted_seconds
         else:

@@ -69,7 +69,9 @@ _demo = click.option(
 @click.option("--engine", default="local", show_default=True, help="local, loky, dask:ADDRESS or dask:FILE.")
 @click.option("--jobs", default=None, type=int, help="Worker processes of the loky engine.")
 @click.option("--out", default=Path("reports"), type=click.Path(path_type=Path), help="Where runs go.")
-@click.option("--fresh", is_flag=True, help="Compute every cell anew, whatever the store holds.")
+@click.option(
+    "--fresh", is_flag=True, help="Compute every cell and measure cost anew, whatever the store holds."
+)
 @click.option("--skip-missing", is_flag=True, help="Run what can run although some inputs are missing.")
 def run(
     suite: str,
@@ -105,7 +107,7 @@ def run(
         )
         return EXIT_INPUTS_MISSING
     command = shlex.join(["bench", *sys.argv[1:]])
-    options = Options(out, choose_device(device), command, workers)
+    options = Options(out, choose_device(device), command, workers, fresh)
     if fresh:
         _forget(plan, places.store)
     outcome = execute(plan, plugins, places.store, options)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from ..errors import EXIT_CELLS_FAILED, EXIT_OK
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from ..cost import CostLine, CostTable
+    from ..cost import CostCell, CostLine, CostRow, CostTable
 
 
 @click.command()
@@ -35,12 +38,13 @@ def speed(
     subject: str | None,
     fresh: bool,
     csv_path: Path | None,
-) -> None:
+) -> int:
     """Measure speed, size and memory of ENCODERS on this machine (default: those of suites/compute_cost.yaml).
 
-    No weights are needed: speed and size do not depend on them.
+    No weights are needed: speed and size do not depend on them. Exit code 1 when an encoder does not run here.
     """
     from ..cost import CostConfig, cost_table, measure_encoders, write_cost
+    from ..cost.bench import full_name
     from ..cost.config import constants
     from ..inference import EmbedRequest
     from ..machine import choose_device
@@ -49,8 +53,10 @@ def speed(
     from ..store import Store
 
     cards = [registry().encoder(name) for name in encoders or _default_encoders()]
-    config = CostConfig(measure="full" if full else "quick", batches=_numbers(batches), subject=subject)
+    config = CostConfig(measure="full" if full else "quick", batches=_numbers(batches))
     requests = [EmbedRequest(card, None, "", precision, backend) for card in cards]
+    names = [full_name(card) for card in cards]
+    _check_subject(subject, names)
     with reporting("speed") as progress:
         rows = measure_encoders(
             requests,
@@ -62,8 +68,25 @@ def speed(
         )
     if csv_path:
         write_cost(csv_path, rows)
-    names = list(dict.fromkeys(row.encoder for row in rows if row.encoder))
-    show(cost_table(rows, names, subject=config.subject, constants=constants(config)))
+    show(cost_table(rows, list(dict.fromkeys(names)), subject=subject, constants=constants(config)))
+    return EXIT_CELLS_FAILED if _failed(rows, names) else EXIT_OK
+
+
+def _failed(rows: Sequence[CostRow], names: list[str]) -> bool:
+    """Whether an encoder does not run here."""
+    ran = {r.encoder for r in rows if r.quantity == "throughput_best" and r.provenance == "measured"}
+    return not ran.issuperset(names)
+
+
+def _check_subject(subject: str | None, names: list[str]) -> None:
+    from ..errors import BenchError, did_you_mean
+
+    if subject is not None and subject not in names:
+        raise BenchError(
+            f"The subject {subject!r} is not one of the encoders that are measured.",
+            where="--subject",
+            fix=did_you_mean(subject, names) or f"use one of: {', '.join(names)}",
+        )
 
 
 def _default_encoders() -> tuple[str, ...]:
@@ -85,43 +108,73 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def show(table: CostTable) -> None:
-    """Print the table to the terminal."""
+    """Print the table to the terminal; what is wrong with published values goes into footnotes."""
     from rich.console import Console
 
     from ..cost.table import GROUP_TITLES
 
     console = Console()
+    errata = list(dict.fromkeys(line.erratum for line in table.lines if line.erratum))
     for group, title in GROUP_TITLES.items():
         if lines := table.group(group):
-            console.print(_grid(table, lines, title))
-    for line in table.lines:
-        for name, cell in zip(table.encoders, line.cells, strict=True):
-            if cell.provenance == "unmeasured" and line.group == "measured":
-                console.print(f"[dim]{line.title}, {name}: {_plain(cell.reason)}[/dim]", highlight=False)
-    for note in table.notes:
+            console.print(_grid(table, lines, title, errata))
+    if table.sweep:
+        console.print(_sweep(table))
+    footnotes = [f"[{i}] {text}" for i, text in enumerate(errata, 1)]
+    for note in (*_reasons(table), *footnotes, *table.conditions, *table.notes):
         console.print(_plain(note), style="dim", highlight=False)
 
 
-def _grid(table: CostTable, lines: tuple[CostLine, ...], title: str) -> Table:
+def _reasons(table: CostTable) -> list[str]:
+    """Why values are missing: one sentence for each reason, with the encoders and quantities that it is about."""
+    missing: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    for line in table.lines:
+        for name, cell in zip(table.encoders, line.cells, strict=True):
+            if cell.provenance == "unmeasured" and line.group in ("computed", "measured"):
+                names, titles = missing.setdefault(cell.reason, ({}, {}))
+                names[name] = titles[line.title] = None
+    return [f"{', '.join(n)}: {reason} ({'; '.join(t)})" for reason, (n, t) in missing.items()]
+
+
+def _grid(table: CostTable, lines: tuple[CostLine, ...], title: str, errata: list[str]) -> Table:
+    grid = _empty_grid(table, title)
+    several = len(table.encoders) > 1
+    if several:
+        grid.add_column(f"{table.subject} versus best", justify="right")
+    for line in lines:
+        versus = [_plain(line.versus)] if several else []
+        grid.add_row(line.title, *(_cell(cell) for cell in line.cells), *versus)
+        if any(line.published):
+            mark = f" [{errata.index(line.erratum) + 1}]" if line.erratum else ""
+            shown = [f"[dim]{_plain(value)}[/dim]" for value in line.published]
+            more = [f"[dim]{_plain(line.published_versus)}[/dim]"] if several else []
+            grid.add_row(f"[dim]  published{_plain(mark)}[/dim]", *shown, *more)
+    return grid
+
+
+def _sweep(table: CostTable) -> Table:
+    grid = _empty_grid(table, "Model alone, by batch size", "images at once")
+    by_encoder = [{p.batch: p.cell for p in table.sweep_of(name)} for name in table.encoders]
+    for batch in sorted({p.batch for p in table.sweep}):
+        cells = [found.get(batch) for found in by_encoder]
+        grid.add_row(str(batch), *(_cell(c) if c else "—" for c in cells))
+    return grid
+
+
+def _empty_grid(table: CostTable, title: str, first: str = "") -> Table:
     from rich.table import Table
 
     grid = Table(title=title, title_justify="left", title_style="bold")
-    grid.add_column("")
+    grid.add_column(first)
     for name in table.encoders:
         grid.add_column(name, justify="right", overflow="fold")
-    if len(table.encoders) > 1:
-        grid.add_column(f"{table.subject} versus best", justify="right")
-    for line in lines:
-        cells = [_plain(cell.text) + (" [yellow]noisy[/yellow]" if cell.noisy else "") for cell in line.cells]
-        versus = [_plain(line.versus)] if len(table.encoders) > 1 else []
-        grid.add_row(line.title, *cells, *versus)
-        if any(line.published):
-            shown = [f"[dim]{_plain(value)}[/dim]" for value in line.published]
-            more = [f"[dim]{_plain(line.published_versus)}[/dim]"] if versus else []
-            grid.add_row("[dim]  published[/dim]", *shown, *more)
-        if line.erratum:
-            grid.add_row(f"[dim]  {_plain(line.erratum)}[/dim]")
     return grid
+
+
+def _cell(cell: CostCell) -> str:
+    noisy = " [yellow]noisy[/yellow]" if cell.noisy else ""
+    spread = f" [dim]spread {cell.spread}[/dim]" if cell.spread else ""
+    return _plain(cell.text) + noisy + spread
 
 
 def _plain(text: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +24,7 @@ class Architecture:
     state_bytes: int
     """Bytes of the encoder's state (parameters and buffers) in fp32."""
     key: str
-    """Hash of the modules and shapes: equal for encoders that differ in their weights only."""
+    """Hash of modules, shapes and the operations of a forward pass: equal where only the weights differ."""
 
 
 def inspect_encoder(info: EncoderInfo) -> Architecture:
@@ -35,10 +34,12 @@ def inspect_encoder(info: EncoderInfo) -> Architecture:
 
     module = meta_module(info)
     size = info.preprocess.size
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    operations = _recorder()
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter, operations:
         module_forward(module, torch.empty(1, 3, size, size, device="meta"))
     state = module.state_dict()
-    described = repr(module) + repr([(k, tuple(v.shape)) for k, v in state.items()]) + str(size)
+    shapes = [(k, tuple(v.shape)) for k, v in state.items()]
+    described = repr((repr(module), shapes, size, operations.done))
     return Architecture(
         parameters=sum(p.numel() for p in module.parameters()),
         flops=int(counter.get_total_flops()),
@@ -60,10 +61,20 @@ def meta_module(info: EncoderInfo) -> Any:
     return info.load(None, "cpu").eval().to("meta")
 
 
-def saved_bytes(info: EncoderInfo) -> int:
-    """Bytes of the encoder's fp32 state as torch saves it to a file; needs the weights in memory."""
-    import torch
+def _recorder() -> Any:
+    """A context that writes down every operation with the shape of its result."""
+    from torch.utils._python_dispatch import TorchDispatchMode
 
-    buffer = io.BytesIO()
-    torch.save(info.load(None, "cpu").state_dict(), buffer)
-    return buffer.getbuffer().nbytes
+    class Recorder(TorchDispatchMode):
+        done: list[str]
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.done = []
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            out = func(*args, **(kwargs or {}))
+            self.done.append(f"{func}{tuple(getattr(out, 'shape', ()))}")
+            return out
+
+    return Recorder()

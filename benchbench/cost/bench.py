@@ -1,9 +1,10 @@
-"""Timings of one encoder: the model alone, from files, memory, energy, and a linear probe on its embeddings."""
+"""Timings of one encoder: the model alone, from files, and a linear probe on its embeddings."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from ..api import EncoderInfo
 from ..machine import versions
-from .rows import CostRow, Measured, Provenance, Unmeasured, row_of
+from .rows import CostRow, Measured, Unmeasured, row_of
 from .setup import Setup, also
-from .timing import LoadMeter, Timing, noise_note, time_steps
+from .timing import MIN_FOR_PERCENTILE, NOISY, NOISY_SPREAD, Effort, LoadMeter, Timing, noise_note, time_steps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ..inference import EmbedRequest, Runner
 
 LATENCIES = (50, 90, 99)
+RUNS = 3
+"""The best batch is timed this often, each time from the warm-up on; the runs' differences are a row of their own."""
 PROBE_ROWS = (2000, 500)
 """Training and test images of the timed probe."""
 
@@ -63,28 +66,34 @@ class EncoderBench:
             self.setup.threads,
             len(timing.steps) if timing else 1,
             spread,
-            self.setup.versions,
+            self.versions,
             note=note,
         )
+
+    @property
+    def versions(self) -> str:
+        """Machine and versions that these values depend on."""
+        extra = f"; openvino {versions()['openvino']}" if self.request.backend == "openvino" else ""
+        return self.setup.versions + extra
 
     def row(self, quantity: str, value: Measured | Unmeasured) -> CostRow:
         """A value of this encoder as a row."""
         return row_of(self.name, quantity, value, self.request.backend)
 
     def model_rows(self) -> list[CostRow]:
-        """Throughput by batch, latency, memory and energy of the model alone, on inputs that lie in memory."""
+        """Throughput by batch and latency of the model alone, on inputs that lie in memory."""
         from ..inference import cpu_threads
 
         with cpu_threads(self.setup.threads):
             rows, best = self._sweep()
-            if best:
-                rows.extend(self._memory(best))
-                rows.extend(self._energy(best))
-        return rows
+            return [*rows, *self._best(*best)] if best else rows
 
-    def _sweep(self) -> tuple[list[CostRow], int]:
+    def _sweep(self) -> tuple[list[CostRow], tuple[int, Timing, str] | None]:
+        """Rows by batch, and the fastest batch with its timing and note."""
         rows: list[CostRow] = []
-        best, best_rate, per_image = 0, 0.0, 0.0
+        best, best_rate, per_image = None, 0.0, 0.0
+        # At batch 1 as many steps as the highest percentile needs, where the time allows it.
+        latency = dataclasses.replace(self.setup.effort, steps=MIN_FOR_PERCENTILE[LATENCIES[-1]])
         for batch in sorted({1, *self.setup.config.batches}):
             limit = self.setup.effort.longest
             if per_image * batch > limit:
@@ -93,7 +102,7 @@ class EncoderBench:
                 )
                 rows.append(self._unmeasured("throughput", "images/s", batch, reason))
                 continue
-            timing, note = self.time_model(batch)
+            timing, note = self.time_model(batch, latency if batch == 1 else self.setup.effort)
             if timing is None:
                 rows.append(self._unmeasured("throughput", "images/s", batch, note))
                 break
@@ -102,9 +111,26 @@ class EncoderBench:
             if batch == 1:
                 rows.extend(self._latency(timing, note))
             if 1 / per_image > best_rate:
-                best, best_rate = batch, 1 / per_image
-                top = self.row("throughput_best", self.measured(best_rate, "images/s", batch, timing, note))
-        return ([*rows, top] if best else rows), best
+                best, best_rate = (batch, timing, note), 1 / per_image
+        return rows, best
+
+    def _best(self, batch: int, first: Timing, note: str) -> list[CostRow]:
+        """The best batch, timed again from the warm-up on: the median of the runs, and how far they are apart."""
+        again = [self.time_model(batch, self.setup.effort) for _ in range(RUNS - 1)]
+        runs = [first, *(timing for timing, _ in again if timing is not None)]
+        medians = [timing.median for timing in runs]
+        apart = (max(medians) - min(medians)) / statistics.median(medians)
+        notes = dict.fromkeys(n for n in (note, *(n for _, n in again)) if n)
+        if apart > NOISY_SPREAD:
+            notes[f"{NOISY}: {len(runs)} runs differ by {apart:.0%}"] = None
+        said = "; ".join(notes)
+        pooled = Timing(tuple(s for timing in runs for s in timing.steps), first.warm_up_steps)
+        rate = batch / statistics.median(medians)
+        difference = dataclasses.replace(self.measured(apart, "share", batch, None, said), repeats=len(runs))
+        return [
+            self.row("throughput_best", self.measured(rate, "images/s", batch, pooled, said)),
+            self.row("run_to_run", difference),
+        ]
 
     def _unmeasured(self, quantity: str, unit: str, batch: int, reason: str) -> CostRow:
         row = self.row(quantity, Unmeasured(reason, unit))
@@ -112,20 +138,21 @@ class EncoderBench:
             row, batch=batch, device=self.setup.device, precision=self.request.precision
         )
 
-    def time_model(self, batch: int) -> tuple[Timing | None, str]:
+    def time_model(self, batch: int, effort: Effort) -> tuple[Timing | None, str]:
         """Timing of the forward pass from uint8 on the host, and a note; None where memory does not suffice."""
         ring = self.inputs(batch)
+        runner = self.runner  # loaded here, so that loading it is no step
         position = 0
 
         def step() -> None:
             nonlocal position
             position += 1
-            self.runner(ring[position % len(ring)])
+            runner(ring[position % len(ring)])
 
         load = LoadMeter()
-        halvings = self.runner.halvings
-        timing = time_steps(step, self.setup.effort, synchronise=self.setup.synchronise)
-        if self.runner.halvings > halvings:
+        halvings = runner.halvings
+        timing = time_steps(step, effort, synchronise=self.setup.synchronise)
+        if runner.halvings > halvings:
             return None, "the memory of the device does not hold this batch"
         return timing, noise_note(timing.spread, load.foreign_share())
 
@@ -143,57 +170,14 @@ class EncoderBench:
             seconds = timing.percentile(percent)
             value: Measured | Unmeasured
             if seconds is None:
-                value = Unmeasured(f"{len(timing.steps)} steps are too few for this percentile", "ms")
+                needed = MIN_FOR_PERCENTILE[percent]
+                more = "" if self.setup.config.measure == "full" else "; a full measurement takes longer"
+                reason = f"needs {needed} steps, and {len(timing.steps)} fit into the time{more}"
+                value = Unmeasured(reason, "ms")
             else:
                 value = self.measured(seconds * 1000, "ms", 1, timing, note)
             rows.append(self.row(f"latency_p{percent}", value))
         return rows
-
-    def _memory(self, batch: int) -> list[CostRow]:
-        from .memory import measure_peak
-
-        data = self.inputs(batch)[0]
-
-        def work() -> None:
-            self.runner(data)
-            self.setup.synchronise()
-
-        peak = measure_peak(work, self.setup.device)
-        what = (
-            ("memory_host", peak.host, peak.host_reason, "whole process"),
-            ("memory_device", peak.device, peak.device_reason, "allocated by torch"),
-        )
-        return [
-            self.row(
-                q, self.measured(v, "B", batch, None, note) if v is not None else Unmeasured(reason, "B")
-            )
-            for q, v, reason, note in what
-        ]
-
-    def _energy(self, batch: int) -> list[CostRow]:
-        """Energy per image over the time of one effort; the first meter that works."""
-        import time
-
-        from .energy import measure_energy
-
-        data = self.inputs(batch)
-        images = 0
-
-        def work() -> None:
-            nonlocal images
-            end = time.perf_counter() + min(self.setup.effort.seconds, 10.0)
-            while images == 0 or time.perf_counter() < end:
-                self.runner(data[0])
-                images += batch
-                self.setup.synchronise()
-
-        found = measure_energy(work, self.setup.device)
-        for energy in found:
-            if energy.joules is not None:
-                value = self.measured(energy.joules / images, "J/image", batch, None, energy.meter)
-                provenance: Provenance = "measured" if energy.measured else "estimated"
-                return [self.row("energy", dataclasses.replace(value, provenance=provenance))]
-        return [self.row("energy", Unmeasured("; ".join(e.reason for e in found), "J/image"))]
 
     def file_rows(self) -> list[CostRow]:
         """Speed from JPEG files to embeddings: decoding ahead in threads, and one image after the other."""
@@ -201,6 +185,7 @@ class EncoderBench:
 
         with cpu_threads(self.setup.threads), tempfile.TemporaryDirectory() as folder:
             paths = _photographs(Path(folder), self.setup.config.photograph)
+            assert self.runner  # loaded here, so that loading it is no step
             width, height = self.setup.config.photograph
             kind = f"JPEG {width} x {height}, {paths[0].stat().st_size / 1e6:.2f} MB, read from memory"
             single = self._timed(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+def _off(value: Any) -> Any:
+    return "off" if value is False else value  # a bare `off` is YAML's word for false
 
 
 class CostConfig(BaseModel):
@@ -16,7 +20,7 @@ class CostConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    measure: Literal["off", "quick", "full"] = Field(
+    measure: Annotated[Literal["off", "quick", "full"], BeforeValidator(_off)] = Field(
         "off", description="quick: seconds per value; full: a minute per value."
     )
     batches: tuple[int, ...] = Field(

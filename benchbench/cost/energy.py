@@ -1,7 +1,8 @@
 """Energy of a piece of work: from a meter where there is one, from a named estimate otherwise.
 
-Meters: NVIDIA's energy counter (package nvidia-ml-py), RAPL through Linux's powercap files. Estimate: codecarbon's
-offline tracker, which guesses processor power from a table. A meter that fails says so and harms nothing.
+Meters: NVIDIA's energy counter (package nvidia-ml-py) for a GPU, RAPL through Linux's powercap files for a processor.
+Estimate, for a processor without a meter: codecarbon's offline tracker, which guesses its power from a table. A meter
+that fails says so and harms nothing.
 """
 
 from __future__ import annotations
@@ -26,14 +27,21 @@ class Energy:
     reason: str = ""
 
 
-def measure_energy(work: Callable[[], object], device: str, powercap: Path = POWERCAP) -> tuple[Energy, ...]:
-    """Run `work` once with every meter that fits the device; the work's own errors pass through."""
-    meters: list[Any] = [_Rapl(powercap)]
-    if device.startswith("cuda"):
-        meters.insert(0, _Nvml(device))
-    for meter in meters:
-        meter.start()
-    if all(meter.reason for meter in meters):
+def measure_energy(
+    work: Callable[[], object], device: str, powercap: Path = POWERCAP, *, estimate: bool = True
+) -> tuple[Energy, ...]:
+    """Run `work` once with the meter that fits the device; the work's own errors pass through.
+
+    Args:
+        work: What is metered. The meters count the whole device: whatever else runs on it counts too.
+        device: "cpu": the processor packages; "cuda": the GPU alone, whose host may draw as much again.
+        powercap: Folder of Linux's energy counters.
+        estimate: Fall back on codecarbon where a processor has no meter.
+    """
+    cuda = device.startswith("cuda")
+    meters: list[Any] = [_Nvml(device) if cuda else _Rapl(powercap)]
+    meters[0].start()
+    if meters[0].reason and estimate and not cuda:
         meters.append(_CodeCarbon())
         meters[-1].start()
     work()
@@ -50,6 +58,8 @@ class _Meter:
     def start(self) -> None:
         try:
             self._start()
+        except ImportError:
+            self.reason = f"{self.name}: not installed; pip install 'benchbench-retina[energy]'"
         except Exception as error:  # a meter must never fail the run
             self.reason = f"{self.name}: {error or type(error).__name__}"
 
@@ -102,11 +112,11 @@ class _Rapl(_Meter):
         self.powercap = powercap
 
     def _start(self) -> None:
-        # Top-level zones are processor packages; a zone below one is part of it.
-        self._zones = sorted(self.powercap.glob("intel-rapl:[0-9]*"))
-        self._zones = [z for z in self._zones if z.name.count(":") == 1]
+        # A zone below a package is part of it, and the zone psys (the whole board) contains the packages.
+        zones = sorted(self.powercap.glob("intel-rapl:[0-9]*"))
+        self._zones = [z for z in zones if (z / "name").read_text().startswith("package")]
         if not self._zones:
-            raise OSError(f"no energy counter in {self.powercap}")
+            raise OSError(f"no energy counter of a processor package in {self.powercap}")
         self._before = self._read()
 
     def _stop(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..api import EncoderInfo
@@ -23,9 +23,23 @@ from .setup import Setup, machine_rows
 
 if TYPE_CHECKING:
     from ..inference import EmbedRequest
+    from .architecture import Architecture
 
 log = logging.getLogger("benchbench")
 Progress = Callable[[int, int, str], None]
+MACHINE = {"matrix_rate": "FLOP/s"}
+ARCHITECTURE = {"parameters": "parameters", "flops": "FLOP/image", "encoder_bytes": "B"}
+MODEL = {
+    "throughput_best": "images/s",
+    "run_to_run": "share",
+    "latency_p50": "ms",
+    "latency_p90": "ms",
+    "latency_p99": "ms",
+}
+MEMORY = {"memory_host": "B", "memory_rise": "B", "memory_device": "B"}
+ENERGY = {"energy": "J/image"}
+FILES = {"end_to_end": "images/s", "end_to_end_single": "images/s", "prepare": "images/s"}
+PROBE = {"probe": "s/task"}
 
 
 def measure_encoders(
@@ -51,23 +65,36 @@ def measure_encoders(
         labels: Names for the rows, one per encoder; default: name and variant.
         progress: Called as progress(done, total, note).
 
-    An encoder that cannot be built or run gets rows that say so; the others go on.
+    What cannot be measured of an encoder says why, quantity by quantity; the rest goes on.
     """
     setup = Setup(config, device, threads or usable_cores(), store, fresh)
     report = progress or (lambda done, total, note: None)
-    rows: list[CostRow] = list(setup.cached({"what": "machine"}, lambda: machine_rows(setup), "the machine"))
+    rows = _block(
+        "", MACHINE, lambda: setup.cached({"what": "machine"}, lambda: machine_rows(setup), "the machine")
+    )
     for i, encoder in enumerate(encoders):
         request = as_request(encoder)
         name = labels[i] if labels else full_name(request.encoder)
         report(i, len(encoders), f"measuring {name}")
-        try:
-            rows.extend(_encoder_rows(request, name, setup))
-        except (BenchError, RuntimeError, ImportError, OSError, ValueError, TypeError) as error:
-            log.warning("the cost of %s cannot be measured: %s", name, error)
-            reason = f"the encoder does not run here: {str(error).splitlines()[0] if str(error) else error!r}"
-            rows.append(row_of(name, "throughput", Unmeasured(reason, "images/s")))
+        rows.extend(_encoder_rows(request, name, setup))
     report(len(encoders), len(encoders), "")
     return tuple(rows)
+
+
+def _block(name: str, units: Mapping[str, str], measure: Callable[[], list[CostRow]]) -> list[CostRow]:
+    """Rows of one measurement; where it fails, every quantity says why, and the other measurements go on.
+
+    Any exception, because an encoder is a plugin's code.
+    """
+    try:
+        return [dataclasses.replace(row, encoder=name) for row in measure()]
+    except Exception as error:
+        log.warning("%s cannot be measured of %s: %s", ", ".join(units), name or "the machine", error)
+        text = str(error) or type(error).__name__
+        if not isinstance(error, BenchError):
+            text = f"{type(error).__name__}: {error}"
+        reason = " ".join(text.splitlines()[0].split())
+        return [row_of(name, quantity, Unmeasured(reason, unit)) for quantity, unit in units.items()]
 
 
 def as_request(encoder: EncoderInfo | EmbedRequest) -> EmbedRequest:
@@ -81,34 +108,55 @@ def as_request(encoder: EncoderInfo | EmbedRequest) -> EmbedRequest:
 
 def _encoder_rows(request: EmbedRequest, name: str, setup: Setup) -> list[CostRow]:
     from .architecture import inspect_encoder
+    from .footprint import energy_rows, memory_rows
 
-    info = request.encoder
-    architecture = inspect_encoder(info)
-    rows = [_computed(name, q, v, u, n) for q, v, u, n in _sizes(architecture, info.embed_dim)]
+    info, bench = request.encoder, EncoderBench(request, setup)
+    how: dict[str, Any] = {
+        "precision": request.precision,
+        "backend": request.backend,
+        "version": info.version,
+    }
+
+    def architecture() -> list[CostRow]:
+        found = inspect_encoder(info)
+        how["architecture"] = found.key
+        return [_computed(name, q, v, u, n) for q, v, u, n in _sizes(found)]
+
+    rows = _block(name, ARCHITECTURE, architecture)
+    how.setdefault("architecture", f"{name}: unknown")  # one that cannot be inspected shares nothing
+    rows.extend(_computed(name, q, v, "B/million", n) for q, v, n in _embeddings(info.embed_dim))
     rows.extend(declared_rows(info, name, setup.config))
-    how = {"precision": request.precision, "backend": request.backend, "architecture": architecture.key}
-    bench = EncoderBench(request, setup)
-    model = setup.cached({"what": "model", **how}, bench.model_rows, f"{name}: the model alone")
-    pixels = {"what": "files", **how, "pixels": info.preprocess.pixels_key()}
-    files = setup.cached(pixels, bench.file_rows, f"{name}: from files")
-    probe = setup.cached(
-        {"what": "probe", "embed_dim": info.embed_dim}, bench.probe_rows, f"{name}: linear probe"
+    probe = {"what": "probe", "embed_dim": info.embed_dim}
+    files = {"what": "files", **how, "pixels": info.preprocess.pixels_key()}
+    blocks: tuple[tuple[Mapping[str, str], dict[str, Any], Callable[[], list[CostRow]]], ...] = (
+        (MODEL, {"what": "model", **how}, bench.model_rows),
+        (MEMORY, {"what": "memory", **how}, lambda: memory_rows(bench)),
+        (ENERGY, {"what": "energy", **how}, lambda: energy_rows(bench)),
+        (FILES, files, bench.file_rows),
+        (PROBE, probe, bench.probe_rows),
     )
+    for units, what, measure in blocks:
+        said = f"{name}: {what['what']}"
+        rows.extend(_block(name, units, lambda w=what, m=measure, s=said: setup.cached(w, m, s)))  # type: ignore[misc]
     bench.close()
-    measured = [dataclasses.replace(row, encoder=name) for row in (*model, *files, *probe)]
-    return [*rows, *measured]
+    return rows
 
 
 def _computed(name: str, quantity: str, value: float, unit: str, note: str) -> CostRow:
     return CostRow(name, quantity, float(value), unit, "computed", note=note)
 
 
-def _sizes(architecture: Any, dim: int) -> tuple[tuple[str, float, str, str], ...]:
-    million = 1_000_000
+def _sizes(architecture: Architecture) -> tuple[tuple[str, float, str, str], ...]:
     return (
         ("parameters", architecture.parameters, "parameters", ""),
         ("flops", architecture.flops, "FLOP/image", "a multiply-add counts as two"),
         ("encoder_bytes", architecture.state_bytes, "B", "fp32 state without decoder and optimiser"),
-        ("embedding_bytes_fp32", dim * 4 * million, "B/million", f"{dim} x 4 bytes x 1,000,000"),
-        ("embedding_bytes_fp16", dim * 2 * million, "B/million", f"{dim} x 2 bytes x 1,000,000"),
+    )
+
+
+def _embeddings(dim: int) -> tuple[tuple[str, float, str], ...]:
+    million = 1_000_000
+    return (
+        ("embedding_bytes_fp32", dim * 4 * million, f"{dim} x 4 bytes x 1,000,000"),
+        ("embedding_bytes_fp16", dim * 2 * million, f"{dim} x 2 bytes x 1,000,000"),
     )

@@ -1,12 +1,22 @@
-"""Peak memory of a piece of work, on the host and on the device."""
+"""Peak memory of a network in a process of its own, on the host and on the device.
+
+In a process that has measured other things before, the largest resident size is theirs as well.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..inference import EmbedRequest
 
 PROC = Path("/proc/self")
+BATCH = 8
+"""Images at once for every encoder: peaks at different batch sizes cannot be compared."""
+TIME_LIMIT_S = 300
 
 
 @dataclass(frozen=True)
@@ -14,23 +24,82 @@ class Peak:
     """Bytes, or None with the reason."""
 
     host: int | None
+    """Largest resident memory of the process while it works."""
+    rise: int | None
+    """The same above what the process took before the network was loaded: weights and activations."""
     device: int | None
     host_reason: str = ""
     device_reason: str = ""
 
 
-def measure_peak(work: Callable[[], object], device: str, proc: Path = PROC) -> Peak:
-    """Run `work` once and tell the largest resident memory of this process, and the most the device allocated."""
+def measure_peak(
+    load: Callable[[], Callable[[], object]],
+    device: str,
+    proc: Path = PROC,
+    before: Callable[[], object] = lambda: None,
+) -> Peak:
+    """Peak memory of this process while it works.
+
+    Args:
+        load: Brings the network into memory and returns the work, which is done once.
+        device: "cpu" or "cuda".
+        proc: Where Linux tells of this process.
+        before: Done first, so that what it loads belongs to the baseline.
+    """
+    before()
     host_reason = _reset_host_peak(proc)
+    baseline = None if host_reason else _host_peak(proc)
+    work = load()
+    if not host_reason:
+        _reset_host_peak(proc)
     if cuda := device.startswith("cuda"):
         import torch
 
         torch.cuda.reset_peak_memory_stats(device)
     work()
     host = None if host_reason else _host_peak(proc)
+    rise = None if host is None or baseline is None else host - baseline
     if cuda:
-        return Peak(host, int(torch.cuda.max_memory_allocated(device)), host_reason)
-    return Peak(host, None, host_reason, "the encoder ran on the CPU: its memory is the host's")
+        return Peak(host, rise, int(torch.cuda.max_memory_allocated(device)), host_reason)
+    return Peak(host, rise, None, host_reason, "the encoder ran on the CPU: its memory is the host's")
+
+
+def measure_alone(request: EmbedRequest, device: str, threads: int) -> Peak:
+    """Peak memory of one encoder with random weights on `BATCH` images, in a fresh process.
+
+    Whatever goes wrong in that process is raised here.
+    """
+    from joblib.externals.loky import (
+        ProcessPoolExecutor,  # a fresh interpreter, and cards with lambdas travel
+    )
+
+    with ProcessPoolExecutor(max_workers=1) as pool:
+        peak: Peak = pool.submit(_embed_once, request, device, threads).result(timeout=TIME_LIMIT_S)
+    return peak
+
+
+def _embed_once(request: EmbedRequest, device: str, threads: int) -> Peak:
+    import numpy as np
+
+    from ..inference import Runner, cpu_threads
+    from ..processor import keep_freed_memory
+
+    def libraries() -> None:
+        import timm
+        import torch
+
+        torch.zeros(8, 8, device=device) @ torch.zeros(8, 8, device=device)
+        assert timm
+
+    def load() -> Callable[[], object]:
+        runner = Runner(request, device, threads)
+        size = request.encoder.preprocess.size
+        pixels = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), dtype=np.uint8)
+        return lambda: runner(pixels).cpu()
+
+    keep_freed_memory()  # as `bench` has it
+    with cpu_threads(threads):
+        return measure_peak(load, device, before=libraries)
 
 
 def _reset_host_peak(proc: Path) -> str:

@@ -25,7 +25,12 @@ class Published:
 
 
 PUBLISHED: dict[str, Published] = {
-    "pretraining_images": Published(("904,170 images", "150,786 images", "75,000 images"), "2x less"),
+    "pretraining_images": Published(
+        ("904,170 images", "150,786 images", "75,000 images"),
+        "2x less",
+        "150,786 are DERETFound's photographs alone; ours counts the million generated images that it was trained "
+        "on first as well.",
+    ),
     "pretraining_gpu_days": Published(
         ("112 A100-days", "163 A100-days", "~0.27 A100-days"),
         ">400x less",

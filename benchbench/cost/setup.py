@@ -7,17 +7,17 @@ import logging
 import math
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ..machine import hardware, versions
+from ..machine import SPEED, hardware, machine_line, versions
 from ..store import Store, content_key
 from .config import CostConfig
 from .rows import CostRow, Measured, read_cost, row_of, write_cost
-from .timing import FULL, QUICK, Effort, LoadMeter, noise_note, time_steps
+from .timing import FULL, NOISY, QUICK, Effort, LoadMeter, noise_note, time_steps
 
-SCHEMA = 1
+SCHEMA = 2
 """Raise it when the same settings would be measured in another way."""
 MATRIX = {"cpu": 2048, "cuda": 8192}
 """Side of the matrices whose product is the yardstick."""
@@ -33,6 +33,8 @@ class Setup:
     threads: int
     store: Store | None
     fresh: bool = False
+    _had: dict[str, list[CostRow]] = field(default_factory=dict, repr=False)
+    """What this session measured or read already."""
 
     @property
     def effort(self) -> Effort:
@@ -47,21 +49,16 @@ class Setup:
 
         return {
             "hardware": hardware(self.device),
-            "versions": {k: versions()[k] for k in ("python", "torch", "timm", "numpy")},
+            "versions": {k: versions()[k] for k in (*SPEED, "openvino")},
             "codecs": codecs(),
             "threads": self.threads,
             "mkl_on_amd": remedy_state(),
         }
 
-    @cached_property
+    @property
     def versions(self) -> str:
         """One line for the rows."""
-        found = dict(self.machine["versions"])
-        if self.machine["mkl_on_amd"] != "not an AMD processor":
-            found["MKL on AMD"] = self.machine["mkl_on_amd"]
-        hardware = self.machine["hardware"]
-        processor = f"{hardware.get('gpu') or hardware['processor']}, {hardware['cores']} cores"
-        return "; ".join([processor, *(f"{k} {v}" for k, v in found.items())])
+        return machine_line(self.device)
 
     def synchronise(self) -> None:
         """Wait until the device is done."""
@@ -71,25 +68,33 @@ class Setup:
             torch.cuda.synchronize(self.device)
 
     def cached(self, what: dict[str, Any], measure: Callable[[], list[CostRow]], name: str) -> list[CostRow]:
-        """Rows from the store, or measured now (always, if `fresh`)."""
+        """Rows from the store, or measured now (always, if `fresh`). Noisy rows are not kept in the store."""
         config = self.config.model_dump(mode="json", include={"measure", "batches", "photograph"})
         identity = {"schema": SCHEMA, "machine": self.machine, "config": config, **what}
         key = content_key(identity)
+        if key in self._had:
+            return self._had[key]
         found = self.store.find("cost", key) if self.store else None
         if found and not self.fresh:
-            return list(read_cost(found.folder / "cost.csv"))
-        log.info("measuring %s", name)
-        rows = measure()
-        if found:
-            shutil.rmtree(found.folder)
-        if self.store:
-            self.store.publish("cost", key, identity, lambda folder: write_cost(folder / "cost.csv", rows))
+            rows = list(read_cost(found.folder / "cost.csv"))
+        else:
+            log.info("measuring %s", name)
+            rows = measure()
+            if self.store and not any(NOISY in row.note for row in rows):
+                if found:
+                    shutil.rmtree(found.folder)
+                self.store.publish(
+                    "cost", key, identity, lambda folder: write_cost(folder / "cost.csv", rows)
+                )
+        self._had[key] = rows
         return rows
 
 
 def machine_rows(setup: Setup) -> list[CostRow]:
     """The rate of large matrix products here: the yardstick for speed, in the precision of the products."""
     import torch
+
+    from ..inference import cpu_threads
 
     rows = []
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -99,7 +104,8 @@ def machine_rows(setup: Setup) -> list[CostRow]:
         load = LoadMeter()
         effort = setup.effort
         short = dataclasses.replace(effort, seconds=effort.seconds / 5, longest=effort.longest / 5)
-        timing = time_steps(lambda a=a: torch.mm(a, a), short, synchronise=setup.synchronise)  # type: ignore[misc]
+        with cpu_threads(setup.threads):
+            timing = time_steps(lambda a=a: torch.mm(a, a), short, synchronise=setup.synchronise)  # type: ignore[misc]
         rate = Measured(
             2 * size**3 / min(timing.steps),
             "FLOP/s",

@@ -10,39 +10,25 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..errors import BenchError
+from .cells import CostCell, cell_of, format_value
 from .protocols import PREFIX
 from .published import COLUMNS, PUBLISHED, SOURCE, Published
-from .rows import CostRow
+from .rows import CostRow, Unmeasured, row_of
 
-Group = Literal["declared", "computed", "measured", "protocols"]
+Group = Literal["declared", "computed", "measured", "protocols", "tests"]
 GROUP_TITLES: dict[str, str] = {
     "declared": "Declared by the authors",
     "computed": "Computed from the architecture",
     "measured": "Measured on this machine, with random weights",
-    "protocols": "Time of the protocols per task, as recorded in this run",
+    "protocols": "Time and energy of the protocols per task, as recorded when each cell was computed",
+    "tests": "Wins",
 }
 SAME = 0.05
 """Ratios closer to 1 than this are called equal."""
-
-
-@dataclass(frozen=True)
-class CostCell:
-    """One value as it is shown."""
-
-    text: str
-    """Value with unit, or an em dash."""
-    value: float | None
-    unit: str
-    provenance: str
-    reason: str = ""
-    """Why there is none, or who declares it."""
-    noisy: bool = False
-    """The machine was busy or the repeats differ: not to be trusted to a few per cent."""
-    detail: str = ""
-    """Device, precision, batch, repeats, spread, versions."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +69,12 @@ class CostTable:
     sweep: tuple[SweepPoint, ...]
     notes: tuple[str, ...]
     """Sentences to print below the table."""
-    published_source: str = ""
-    """Source of the published values; empty when no encoder of the table is in it."""
-    machine: Mapping[str, CostCell] = field(default_factory=dict)
-    """Rate of matrix products by precision."""
+    conditions: tuple[str, ...] = ()
+    """What the measured values were had on: machine and versions, device, precision, threads."""
+
+    def sweep_of(self, encoder: str) -> tuple[SweepPoint, ...]:
+        """Throughput of one encoder by batch size."""
+        return tuple(sorted((p for p in self.sweep if p.encoder == encoder), key=lambda p: p.batch))
 
     def group(self, name: str) -> tuple[CostLine, ...]:
         """The lines of one group."""
@@ -99,10 +87,11 @@ class _Quantity:
     group: Group
     better: Literal["lower", "higher"]
     words: tuple[str, str]
-    """What the subject is when it is better, and when it is worse."""
+    """What the subject is when it is better, and when it is worse; empty where nothing is compared."""
 
 
 _LESS, _SMALLER, _FASTER = ("less", "more"), ("smaller", "larger"), ("faster", "slower")
+_ALONE = ("", "")
 QUANTITIES: dict[str, _Quantity] = {
     "pretraining_images": _Quantity("Pre-training images", "declared", "lower", _LESS),
     "pretraining_gpu_days": _Quantity("Pre-training compute", "declared", "lower", _LESS),
@@ -118,6 +107,7 @@ QUANTITIES: dict[str, _Quantity] = {
     "embedding_bytes_fp32": _Quantity("A million embeddings (fp32)", "computed", "lower", _SMALLER),
     "embedding_bytes_fp16": _Quantity("A million embeddings (fp16)", "computed", "lower", _SMALLER),
     "throughput_best": _Quantity("Model alone, best batch", "measured", "higher", _FASTER),
+    "run_to_run": _Quantity("Difference between runs of it", "measured", "lower", _ALONE),
     "matrix_share": _Quantity(
         "Share of the machine's matrix rate", "measured", "higher", ("higher", "lower")
     ),
@@ -128,9 +118,11 @@ QUANTITIES: dict[str, _Quantity] = {
     "end_to_end_single": _Quantity("From files, one by one", "measured", "higher", _FASTER),
     "prepare": _Quantity("Decode and resize alone", "measured", "higher", _FASTER),
     "memory_host": _Quantity("Peak memory of the process", "measured", "lower", _LESS),
+    "memory_rise": _Quantity("Peak memory of the network alone", "measured", "lower", _LESS),
     "memory_device": _Quantity("Peak memory on the device", "measured", "lower", _LESS),
     "energy": _Quantity("Energy per image", "measured", "lower", _LESS),
     "probe": _Quantity("Linear probe", "measured", "lower", _FASTER),
+    "wins": _Quantity("Paired tests, Holm-corrected", "tests", "higher", _ALONE),
 }
 
 
@@ -140,6 +132,7 @@ def cost_table(
     *,
     subject: str | None = None,
     constants: Sequence[tuple[str, str]] = (),
+    wins: Mapping[str, str] | None = None,
 ) -> CostTable:
     """The comparison table of some encoders.
 
@@ -148,35 +141,46 @@ def cost_table(
         encoders: Full names, or records with `name` and `title` (such as `results.EncoderRecord`), in column order.
         subject: Encoder of the `versus` column; default: the first.
         constants: (name, value) of the constants behind money and carbon (`config.constants`), for the notes.
+        wins: What an encoder's paired tests came to in this run, in words, by full name.
+
+    Raises:
+        BenchError: `subject` is not one of the encoders.
     """
     names = tuple(e if isinstance(e, str) else str(e.name) for e in encoders)
     titles = tuple(e if isinstance(e, str) else str(e.title) for e in encoders)
     rows = [*rows]
     by_key = {(r.encoder, r.quantity): r for r in [*rows, *_derived(rows)] if r.quantity != "throughput"}
-    subject = subject if subject in names else (names[0] if names else "")
+    subject = subject or (names[0] if names else "")
+    if names and subject not in names:
+        raise BenchError(
+            f"There is no encoder {subject!r} in this table to be the subject of the comparison.",
+            fix=f"choose one of: {', '.join(names)}",
+        )
     lines = []
     protocols = dict.fromkeys(q for name, q in by_key if q.startswith(PREFIX) and name in names)
     for quantity in (*QUANTITIES, *protocols):
         found = [by_key.get((name, quantity)) for name in names]
-        if any(r and (r.provenance != "unmeasured" or kind_of(quantity).group == "measured") for r in found):
+        reasons_count = kind_of(quantity).group in ("measured", "protocols")
+        if any(r and (r.provenance != "unmeasured" or reasons_count) for r in found):
             lines.append(_line(quantity, found, names, subject))
+    if set(names) & set(COLUMNS):
+        lines.append(_wins_line(wins or {}, names))
     sweep = tuple(
         SweepPoint(r.encoder, r.batch, cell_of(r))
         for r in rows
         if r.quantity == "throughput" and r.encoder in names
     )
     shows_published = any(line.published for line in lines)
-    machine = {r.precision: cell_of(r) for r in rows if r.quantity == "matrix_rate"}
     notes = _notes(lines, sweep, constants, shows_published)
-    source = SOURCE if shows_published else ""
-    return CostTable(names, titles, subject, tuple(lines), sweep, notes, source, machine)
+    return CostTable(names, titles, subject, tuple(lines), sweep, notes, _conditions(rows, names))
 
 
 def kind_of(quantity: str) -> _Quantity:
     """How a quantity is shown; the protocols' own are named ``protocol/<protocol>/<stage>``."""
     if quantity.startswith(PREFIX):
         protocol, _, stage = quantity.removeprefix(PREFIX).rpartition("/")
-        return _Quantity(f"{protocol}: {stage.replace('_', ' ')}", "protocols", "lower", _FASTER)
+        words = _LESS if stage in ("energy", "prepare") else _FASTER
+        return _Quantity(f"{protocol}: {stage.replace('_', ' ')}", "protocols", "lower", words)
     return QUANTITIES[quantity]
 
 
@@ -198,6 +202,35 @@ def _line(quantity: str, rows: Sequence[CostRow | None], names: tuple[str, ...],
     )
 
 
+def _wins_line(wins: Mapping[str, str], names: tuple[str, ...]) -> CostLine:
+    """Results of paired tests beside the published wins, which are something else."""
+    why = "this run made no paired test of it"
+    cells = tuple(
+        CostCell(wins[n], None, "", "computed") if n in wins else CostCell("—", None, "", "unmeasured", why)
+        for n in names
+    )
+    published, versus, erratum = _published(PUBLISHED["wins"], names)
+    kind = QUANTITIES["wins"]
+    return CostLine("wins", kind.title, kind.group, cells, "", published, versus, erratum)
+
+
+def _conditions(rows: Sequence[CostRow], names: tuple[str, ...]) -> tuple[str, ...]:
+    """One sentence for each way in which the encoders were measured, and the yardstick of the machine."""
+    how: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        if row.encoder in names and row.quantity == "throughput_best" and row.provenance == "measured":
+            threads = f"{row.threads} threads" if row.threads != 1 else "1 thread"
+            key = (row.device, row.precision, row.backend or "torch", threads, row.versions)
+            how.setdefault(key, []).append(row.encoder)
+    rates = [
+        f"{row.precision} {format_value(row.value, row.unit)}"
+        for row in rows
+        if row.quantity == "matrix_rate" and row.provenance == "measured"
+    ]
+    found = [f"Measured on {', '.join(key[:4])}: {', '.join(who)}. {key[4]}." for key, who in how.items()]
+    return (*found, f"Products of large matrices here: {', '.join(rates)}.") if rates else tuple(found)
+
+
 def _published(known: Published | None, names: tuple[str, ...]) -> tuple[tuple[str, ...], str, str]:
     if known is None or not set(names) & set(COLUMNS):
         return (), "", ""
@@ -209,7 +242,7 @@ def _published(known: Published | None, names: tuple[str, ...]) -> tuple[tuple[s
 def _versus(kind: _Quantity, cells: tuple[CostCell, ...], names: tuple[str, ...], subject: str) -> str:
     values = {n: c.value for n, c in zip(names, cells, strict=True) if c.value is not None and c.value > 0}
     own = values.pop(subject, None)
-    if own is None or not values:
+    if own is None or not values or kind.words == _ALONE:
         return ""
     best = min(values.values()) if kind.better == "lower" else max(values.values())
     gain = best / own if kind.better == "lower" else own / best
@@ -227,70 +260,31 @@ def _factor(factor: float) -> str:
 def _derived(rows: Sequence[CostRow]) -> list[CostRow]:
     """Values that follow from others: share of the matrix rate, and the declared hardware as a line."""
     rates = {r.precision: r for r in rows if r.quantity == "matrix_rate" and r.value > 0}
-    flops = {r.encoder: r.value for r in rows if r.quantity == "flops"}
+    flops = {r.encoder: r.value for r in rows if r.quantity == "flops" and r.value > 0}
     out = []
     for row in rows:
         if row.quantity == "pretraining_gpu_days":
             out.append(dataclasses.replace(row, quantity="hardware", unit="text"))
-        if row.quantity == "throughput_best" and row.precision in rates and row.encoder in flops:
-            rate = rates[row.precision]
-            share = row.value * flops[row.encoder] / rate.value
-            notes = "; ".join(n for n in (row.note, rate.note) if n)
-            out.append(
-                dataclasses.replace(row, quantity="matrix_share", value=share, unit="share", note=notes)
-            )
+        if row.quantity == "throughput_best" and rates:
+            out.append(_share(row, rates.get(row.precision), flops.get(row.encoder)))
     return out
 
 
-def cell_of(row: CostRow) -> CostCell:
-    """A row as it is shown."""
-    if row.unit == "text":  # the declared hardware
-        text = row.note or "—"
-        return CostCell(text, None, "", row.provenance if row.note else "unmeasured", row.reason)
-    if row.provenance == "unmeasured":
-        return CostCell("—", None, row.unit, row.provenance, row.reason)
-    noisy = "NOISY" in row.note
-    text = format_value(row.value, row.unit)
-    if row.quantity == "throughput_best":
-        text += f" (batch {row.batch})"
-    if row.provenance == "estimated":
-        text += " (estimate)"
-    return CostCell(text, row.value, row.unit, row.provenance, row.reason, noisy, detail(row))
-
-
-def detail(row: CostRow) -> str:
-    """How a value was had, in one line."""
-    parts = [row.device, row.precision, row.backend if row.backend not in ("", "torch") else ""]
-    parts.append(f"batch {row.batch}" if row.batch else "")
-    parts.append(f"{row.threads} threads" if row.threads else "")
-    parts.append(f"median of {row.repeats}" if row.repeats > 1 else "")
-    parts.append(f"spread {row.spread:.1%}" if not math.isnan(row.spread) else "")
-    return "; ".join(p for p in (", ".join(p for p in parts if p), row.note, row.versions) if p)
-
-
-def format_value(value: float, unit: str) -> str:
-    """A value for people: three significant digits, bytes as GiB and GB."""
-    if unit in ("B", "B/million"):
-        return _bytes(value)
-    if unit in ("images", "parameters"):
-        return f"{value / 1e6:.1f} M" if unit == "parameters" else f"{value:,.0f} images"
-    if unit == "FLOP/image":
-        return f"{value / 1e9:.3g} GFLOP"
-    if unit == "FLOP/s":
-        return f"{value / 1e12:.3g} TFLOP/s" if value >= 1e12 else f"{value / 1e9:.3g} GFLOP/s"
-    if unit == "share":
-        return f"{value:.0%}"
-    return f"{_significant(value)} {unit}"
-
-
-def _significant(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _bytes(value: float) -> str:
-    if value < 1e7:
-        return f"{value / 2**20:.3g} MiB ({value / 1e6:.3g} MB)"
-    return f"{value / 2**30:.3g} GiB ({value / 1e9:.3g} GB)"
+def _share(row: CostRow, rate: CostRow | None, flops: float | None) -> CostRow:
+    """The best throughput as a share of the rate of matrix products."""
+    reason = row.reason
+    if row.backend not in ("", "torch"):
+        reason = reason or "the yardstick is torch's own matrix product"
+    elif rate is None:
+        reason = reason or f"there is no yardstick in {row.precision}"
+    if reason or rate is None or not flops:
+        why = reason or "its operations could not be counted"
+        return row_of(row.encoder, "matrix_share", Unmeasured(why, "share"), row.backend)
+    notes = "; ".join(n for n in (row.note, rate.note) if n)
+    share = row.value * flops / rate.value
+    return dataclasses.replace(
+        row, quantity="matrix_share", value=share, unit="share", note=notes, spread=math.nan
+    )
 
 
 def _notes(
@@ -310,5 +304,5 @@ def _notes(
     if constants and any(line.quantity == "pretraining_price" for line in lines):
         notes.append("Money and carbon: " + "; ".join(f"{name} {value}" for name, value in constants) + ".")
     if shows_published:
-        notes.append(f"Published values: {SOURCE}. About wins: {PUBLISHED['wins'].erratum}")
+        notes.append(f"Published values: {SOURCE}.")
     return tuple(notes)

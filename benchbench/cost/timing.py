@@ -13,6 +13,8 @@ MIN_FOR_PERCENTILE = {50: 3, 90: 10, 99: 100}
 SETTLED = 0.05
 """Warm-up is over when three consecutive steps lie within this share of each other."""
 NOISY_SPREAD = 0.05
+NOISY = "NOISY"
+"""Begins the note of a value that is not to be trusted to a few per cent."""
 NOISY_LOAD = 0.10
 
 
@@ -141,7 +143,7 @@ def noise_note(spread: float, foreign: float | None) -> str:
     """A sentence when the value should not be trusted to a few per cent; empty otherwise."""
     notes = []
     if not math.isnan(spread) and spread > NOISY_SPREAD:
-        notes.append(f"NOISY: spread {spread:.0%} is above {NOISY_SPREAD:.0%}")
+        notes.append(f"{NOISY}: spread {spread:.0%} is above {NOISY_SPREAD:.0%}")
     if foreign is not None and foreign > NOISY_LOAD:
-        notes.append(f"NOISY: other work took {foreign:.0%} of the processors")
+        notes.append(f"{NOISY}: other work took {foreign:.0%} of the processors")
     return "; ".join(notes)

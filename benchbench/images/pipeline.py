@@ -32,11 +32,14 @@ class StageTimes:
     """Reading, decoding and resizing, in the decode threads."""
     wait: float = 0.0
     """The network stood still because no prepared batch was ready."""
+    transfer: float = 0.0
+    """Bringing batches to the device and normalising them, as far as the host waits for it."""
     model: float = 0.0
-    """Transfer, normalisation and forward pass, all encoders together."""
+    """Forward passes, all encoders together."""
     write: float = 0.0
     """Writing to the store."""
     model_by_encoder: dict[str, float] = field(default_factory=dict)
+    """The same by key of the embeddings; transfer included, since every encoder needs its own."""
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add_file(self, seconds: float) -> None:

@@ -50,7 +50,7 @@ def write_report(run_folder: Path, sections: Iterable[ReportSection] = ()) -> Pa
         methods=methods_text(run.info, analysis),
         references=references(run.info),
         sections=_rendered(sections, analysis),
-        cost=_cost_table(cost, run.info),
+        cost=_cost_table(cost, run.info, analysis),
         files=written,
     )
     page = run.folder / "report.html"
@@ -58,7 +58,7 @@ def write_report(run_folder: Path, sections: Iterable[ReportSection] = ()) -> Pa
     return page
 
 
-def _cost_table(rows: Sequence[CostRow], info: RunInfo) -> CostTable | None:
+def _cost_table(rows: Sequence[CostRow], info: RunInfo, analysis: Analysis) -> CostTable | None:
     """The cost table of the run's encoders, or None where nothing was measured."""
     if not rows:
         return None
@@ -67,7 +67,8 @@ def _cost_table(rows: Sequence[CostRow], info: RunInfo) -> CostTable | None:
 
     declared = info.suite_resolved.get("cost", {})
     config = CostConfig(**{k: v for k, v in declared.items() if k in CostConfig.model_fields})
-    return cost_table(rows, info.encoders, subject=config.subject, constants=constants(config))
+    wins = {w.encoder: f"{w.holm} won, {w.holm_losses} lost" for w in analysis.wins.counts if w.panels}
+    return cost_table(rows, info.encoders, subject=config.subject, constants=constants(config), wins=wins)
 
 
 def _rendered(sections: Iterable[ReportSection], analysis: Analysis) -> Sequence[PluginSection]:

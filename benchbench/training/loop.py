@@ -78,6 +78,8 @@ class Trained:
     """Selection value after each epoch."""
     steps: int = 0
     images_per_second: float = 0.0
+    epoch_seconds: tuple[float, ...] = ()
+    """Wall-clock time of each epoch, its validation included, through all interruptions."""
     precision: str = "fp32"
     channels_last: bool = True
 
@@ -141,6 +143,8 @@ class _Run:
         self.seen = 0
         self.path = job.scratch / "training.pt" if job.scratch else None
         self.saved_at = time.monotonic()
+        self.epoch_seconds = [0.0]
+        """The last one is going on."""
 
     def _new_ema(self) -> ModelEmaV3 | None:
         if self.job.recipe.ema_decay is None:
@@ -159,9 +163,13 @@ class _Run:
                 started = time.perf_counter()
                 self._train_step(*next(batches))
                 self.seconds += time.perf_counter() - started
+                self.epoch_seconds[-1] += time.perf_counter() - started
                 self.job.progress(self.step, total, f"epoch {self.step // self.per_epoch + 1}")
                 if self.step % self.per_epoch == 0:
+                    started = time.perf_counter()
                     self._end_epoch()
+                    self.epoch_seconds[-1] += time.perf_counter() - started
+                    self.epoch_seconds.append(0.0)
                 self._save(force=False)
         return self._finish()
 
@@ -251,7 +259,8 @@ class _Run:
         return Trained(
             model, self.job.task, self.head, self.job.encoder, self.device, self._autocast,
             self.best["epoch"], self.best["value"], self.history, self.step,
-            self.seen / self.seconds if self.seconds else 0.0, self.precision, self.channels_last,
+            self.seen / self.seconds if self.seconds else 0.0, tuple(self.epoch_seconds[:-1]),
+            self.precision, self.channels_last,
         )  # fmt: skip
 
     def _finish(self) -> Trained:
@@ -282,6 +291,7 @@ class _Run:
             "ema": self.ema.module.state_dict() if self.ema is not None else None,
             "best": self.best,
             "history": self.history,
+            "epoch_seconds": self.epoch_seconds,
         }
         save_checkpoint(self.path, state)
         self.saved_at = time.monotonic()
@@ -296,6 +306,7 @@ class _Run:
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])
         self.step, self.best, self.history = state["step"], state["best"], state["history"]
+        self.epoch_seconds = state.get("epoch_seconds", [0.0])
 
 
 def _input(pixels: Any, encoder: EncoderInfo, device: str, channels_last: bool) -> torch.Tensor:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from benchbench.api import ProtocolInfo, Task
+from benchbench.api import EncoderInfo, Preprocess, ProtocolInfo, Task
 from benchbench.context import CellContext, Part
 from benchbench.training.recipe import Recipe
 
@@ -112,7 +113,7 @@ def learn_fine_tune(
         scratch=context.scratch,
         progress=context.progress,
     )
-    with clock("fit"), cpu_threads(context.threads):
+    with cpu_threads(context.threads):
         trained = fit(job)
         kept = trained.scores(judging.images)
 
@@ -120,6 +121,9 @@ def learn_fine_tune(
         with cpu_threads(context.threads):
             return trained.scores(Samples((part,)).images(context))
 
+    timings = dict(clock.seconds)
+    if trained.epoch_seconds:
+        timings |= {"fit": sum(trained.epoch_seconds), "epoch": median(trained.epoch_seconds)}
     details: dict[str, float | int | str] = {
         "n_train": len(train),
         "n_validation": len(validation),
@@ -128,7 +132,16 @@ def learn_fine_tune(
         "steps": trained.steps,
         "precision": trained.precision,
     }
-    return Learned(score, validation.image_ids, kept, details, clock.seconds)
+    return Learned(score, validation.image_ids, kept, details, timings)
+
+
+def training_recipes(encoder: EncoderInfo, config: Any) -> tuple[Preprocess, ...]:
+    """How images are prepared for training, and for judging."""
+    from benchbench.training.data import source_preprocess
+
+    return tuple(
+        dict.fromkeys((source_preprocess(encoder.preprocess, config.augmentation), encoder.preprocess))
+    )
 
 
 def carve(train: Samples, share: float) -> tuple[Samples, Samples]:
@@ -160,6 +173,7 @@ FINE_TUNE = ProtocolInfo(
     config=FineTuneConfig,
     run=in_domain(learn_fine_tune),
     needs="images",
+    recipes=training_recipes,
     stochastic=True,
     presets=PRESETS,
     demo=DEMO,

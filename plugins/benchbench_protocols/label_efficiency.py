@@ -13,7 +13,7 @@ from benchbench.errors import CellError
 
 from .fine_tune import DEMO as FINE_TUNE_DEMO
 from .fine_tune import PRESETS as FINE_TUNE_PRESETS
-from .fine_tune import FineTuneConfig, learn_fine_tune
+from .fine_tune import FineTuneConfig, learn_fine_tune, training_recipes
 from .learned import Learn, test_once
 from .linear_probe import DEMO as PROBE_DEMO
 from .linear_probe import PRESETS as PROBE_PRESETS
@@ -145,6 +145,7 @@ LABEL_EFFICIENCY_FINE_TUNE = ProtocolInfo(
     config=LabelEfficiencyFineTuneConfig,
     run=run_efficiency(learn_fine_tune),
     needs="images",
+    recipes=training_recipes,
     stochastic=True,
     cells=efficiency_cells,
     presets=FINE_TUNE_PRESETS,

@@ -94,10 +94,15 @@ def _one_probe(task: Task, grid: Any) -> Fit:
             lambda Z: expand(probe.predict_proba(Z), probe.classes, codes(task)),
             inside,
             details,
-            asdict(probe.timings),
+            stage_seconds(probe.timings),
         )
 
     return fit
+
+
+def stage_seconds(timings: Any) -> dict[str, float]:
+    """Seconds by stage; scikit-learn's pipeline standardises within its fit, so it has no stage of its own."""
+    return {stage: seconds for stage, seconds in asdict(timings).items() if seconds}
 
 
 def _threaded(grid: Any, train: Table) -> Any:
@@ -129,7 +134,7 @@ def _one_probe_per_label(task: Task, grid: Any) -> Fit:
             lambda Z: np.nan_to_num(many.predict_proba(Z), nan=0.5),
             np.column_stack(known) if len(known) == len(inside) else None,
             details,
-            asdict(many.timings),
+            stage_seconds(many.timings),
         )
 
     return fit

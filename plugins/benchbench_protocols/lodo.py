@@ -12,7 +12,7 @@ from benchbench.errors import SuiteError
 from .classes import bridge, relabel
 from .fine_tune import DEMO as FINE_TUNE_DEMO
 from .fine_tune import PRESETS as FINE_TUNE_PRESETS
-from .fine_tune import learn_fine_tune
+from .fine_tune import learn_fine_tune, training_recipes
 from .learned import Learn
 from .linear_probe import DEMO as PROBE_DEMO
 from .linear_probe import PRESETS as PROBE_PRESETS
@@ -99,6 +99,7 @@ LODO_FINE_TUNE = ProtocolInfo(
     config=TransferFineTuneConfig,
     run=run_lodo(learn_fine_tune),
     needs="images",
+    recipes=training_recipes,
     stochastic=True,
     cells=lodo_cells,
     presets=FINE_TUNE_PRESETS,

@@ -10,7 +10,7 @@ from benchbench.api import ProtocolInfo, Task
 from benchbench.context import CellContext
 from benchbench.errors import CellError, PluginError
 
-from .fine_tune import DEMO, FineTuneConfig, learn_fine_tune
+from .fine_tune import DEMO, FineTuneConfig, learn_fine_tune, training_recipes
 from .learned import Learned, in_domain
 from .samples import Samples
 
@@ -89,6 +89,7 @@ LORA = ProtocolInfo(
     config=LoraConfig,
     run=in_domain(learn_lora),
     needs="images",
+    recipes=training_recipes,
     stochastic=True,
     demo=DEMO,
 )

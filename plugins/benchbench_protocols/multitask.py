@@ -12,7 +12,7 @@ from benchbench.errors import SuiteError
 
 from .fine_tune import DEMO as FINE_TUNE_DEMO
 from .fine_tune import PRESETS as FINE_TUNE_PRESETS
-from .fine_tune import FineTuneConfig, learn_fine_tune
+from .fine_tune import FineTuneConfig, learn_fine_tune, training_recipes
 from .frozen import learn_frozen
 from .learned import Learn, Learned, Stopwatch
 from .linear_probe import DEMO as PROBE_DEMO
@@ -155,6 +155,7 @@ MULTITASK_FINE_TUNE = ProtocolInfo(
     config=FineTuneConfig,
     run=run_multitask(learn_fine_tune),
     needs="images",
+    recipes=training_recipes,
     stochastic=True,
     cells=multitask_cells,
     presets=FINE_TUNE_PRESETS,

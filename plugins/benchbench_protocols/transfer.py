@@ -13,7 +13,7 @@ from benchbench.errors import AuditError, SuiteError
 from .classes import bridge, translate
 from .fine_tune import DEMO as FINE_TUNE_DEMO
 from .fine_tune import PRESETS as FINE_TUNE_PRESETS
-from .fine_tune import FineTuneConfig, learn_fine_tune
+from .fine_tune import FineTuneConfig, learn_fine_tune, training_recipes
 from .learned import Learn, Learned, Stopwatch
 from .linear_probe import DEMO as PROBE_DEMO
 from .linear_probe import PRESETS as PROBE_PRESETS
@@ -173,6 +173,7 @@ TRANSFER_FINE_TUNE = ProtocolInfo(
     config=TransferFineTuneConfig,
     run=run_transfer(learn_fine_tune),
     needs="images",
+    recipes=training_recipes,
     stochastic=True,
     cells=transfer_cells,
     presets=FINE_TUNE_PRESETS,

@@ -117,5 +117,27 @@ def test_the_key_is_of_the_architecture_not_of_the_card() -> None:
     assert inspect_encoder(card("ResNet50")).key != inspect_encoder(card("EfficientNet-Lite0")).key
 
 
+def test_networks_with_the_same_layers_and_another_forward_pass_are_told_apart() -> None:
+    class Once(torch.nn.Module):
+        def __init__(self, times: int) -> None:
+            super().__init__()
+            self.conv, self.times = torch.nn.Conv2d(3, 3, 1), times
+
+        def _get_name(self) -> str:
+            return "Net"
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for _ in range(self.times):
+                x = self.conv(x)
+            return x.mean((2, 3))
+
+    def key(times: int) -> str:
+        preprocess = Preprocess("p", 16)
+        load = lambda weights, device: Once(times)  # noqa: E731
+        return inspect_encoder(EncoderInfo("a", "a", "a", 3, preprocess, "", load, None, "", "")).key
+
+    assert key(1) == key(1) != key(2)
+
+
 def test_nothing_is_allocated_on_the_meta_device() -> None:
     assert {p.device.type for p in meta_module(card("ViT-L/16")).parameters()} == {"meta"}

@@ -9,10 +9,14 @@ import torch
 
 from benchbench import inference
 from benchbench.api import EncoderInfo, Preprocess
-from benchbench.cost import CostConfig, CostRow, cost_table, measure_encoders, photograph
+from benchbench.cost import CostConfig, CostRow, cost_table, footprint, measure_encoders, photograph
 from benchbench.cost import setup as setup_room
+from benchbench.cost.bench import EncoderBench
+from benchbench.cost.memory import Peak
 from benchbench.cost.timing import Effort
+from benchbench.errors import BenchError
 from benchbench.images import pipeline
+from benchbench.inference import EmbedRequest
 from benchbench.store import Store
 
 CONFIG = CostConfig(measure="quick", batches=(1, 4), photograph=(160, 120))
@@ -28,6 +32,16 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     real = photograph.photograph_jpeg
     monkeypatch.setattr(photograph, "photograph_jpeg", lambda width, height, seed: real(160, 120, seed))
     monkeypatch.setitem(__import__("sys").modules, "codecarbon", None)
+    peak = Peak(900_000_000, 100_000_000, None, "", "no GPU here")
+    monkeypatch.setattr(footprint, "measure_alone", lambda request, device, threads: peak)
+
+
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine where nothing else runs."""
+    monkeypatch.setattr("benchbench.cost.bench.noise_note", lambda *a: "")
+    monkeypatch.setattr("benchbench.cost.setup.noise_note", lambda *a: "")
+    monkeypatch.setattr("benchbench.cost.bench.NOISY_SPREAD", 99.0)
 
 
 class Net(torch.nn.Module):
@@ -73,14 +87,19 @@ def test_every_quantity_is_there_and_says_how_it_was_had() -> None:
         assert row.repeats >= 3
         assert row.threads == 1
         assert "torch" in row.versions
-    for quantity in ("latency_p99", "memory_device", "energy", "pretraining_gpu_days"):
+    for quantity in ("memory_device", "energy", "pretraining_gpu_days"):
         assert found[quantity].provenance == "unmeasured"
         assert found[quantity].reason
     assert {r.batch for r in rows if r.quantity == "throughput"} == {1, 4}
+    assert found["memory_host"].value == 900_000_000
+    assert found["memory_rise"].value == 100_000_000
+    assert found["run_to_run"].repeats == 3
+    assert found["run_to_run"].value >= 0
     assert {r.precision for r in rows if r.quantity == "matrix_rate"} == {"fp32", "bf16"}
     assert cost_table(rows, ["a"]).group("measured")
 
 
+@pytest.mark.usefixtures("quiet")
 def test_encoders_that_differ_in_their_weights_only_are_measured_once(tmp_path: Path) -> None:
     loads: list[str] = []
 
@@ -100,6 +119,7 @@ def test_encoders_that_differ_in_their_weights_only_are_measured_once(tmp_path: 
     assert loads.count("cpu") == 2
 
 
+@pytest.mark.usefixtures("quiet")
 def test_other_constants_do_not_measure_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
     first = measure_encoders([card("a")], CONFIG, store=store, threads=1)
@@ -108,15 +128,87 @@ def test_other_constants_do_not_measure_again(tmp_path: Path) -> None:
     assert by_quantity(first, "a")["throughput_best"] == by_quantity(second, "a")["throughput_best"]
 
 
-def test_an_encoder_that_fails_is_a_row_with_the_reason_and_the_others_go_on() -> None:
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no such layer"), AttributeError("weights"), KeyError("pos_embed")]
+)
+def test_an_encoder_that_fails_gives_every_value_the_reason_and_the_others_go_on(error: Exception) -> None:
     def broken(weights: Path | None, device: str) -> object:
-        raise RuntimeError("no such layer")
+        raise error
 
-    rows = measure_encoders([card("bad", load=broken), card("good")], CONFIG, threads=1)
-    (row,) = [r for r in rows if r.encoder == "bad"]
-    assert row.provenance == "unmeasured"
-    assert "no such layer" in row.reason
-    assert "throughput_best" in by_quantity(rows, "good")
+    bad, good = card("bad", load=broken), card("good")
+    rows = measure_encoders([bad, good], CONFIG, threads=1)
+    failed = by_quantity(rows, "bad")
+    for quantity in ("parameters", "throughput_best", "latency_p99", "energy", "end_to_end"):
+        assert failed[quantity].provenance == "unmeasured"
+        assert failed[quantity].reason == f"{type(error).__name__}: {error}"
+    assert failed["embedding_bytes_fp32"].value == 24e6
+    assert by_quantity(rows, "good")["throughput_best"].provenance == "measured"
+    measured = cost_table(rows, ["bad", "good"]).group("measured")
+    assert not [c for line in measured for c in line.cells if c.reason == "was not asked for"]
+
+
+def test_what_fails_costs_no_other_value_of_the_same_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> object:
+        raise AttributeError("no photographs today")
+
+    monkeypatch.setattr("benchbench.cost.bench._photographs", broken)
+    found = by_quantity(measure_encoders([card("a")], CONFIG, threads=1), "a")
+    assert found["throughput_best"].provenance == "measured"
+    assert found["end_to_end"].reason == "AttributeError: no photographs today"
+    assert found["probe"].provenance == "measured"
+
+
+@pytest.mark.usefixtures("quiet")
+def test_noisy_values_are_shown_and_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads: list[str] = []
+
+    def load(weights: Path | None, device: str) -> torch.nn.Module:
+        loads.append(device)
+        return Net().eval().to(device)
+
+    for noise in ("NOISY: a band is playing next door", ""):
+        monkeypatch.setattr("benchbench.cost.bench.noise_note", lambda *a, n=noise: n)
+        loads.clear()
+        found = by_quantity(
+            measure_encoders([card("a", load=load)], CONFIG, store=Store(tmp_path), threads=1), "a"
+        )
+        assert ("NOISY" in found["throughput_best"].note) == bool(noise)
+        assert loads.count("cpu") == 1  # measured both times: the noisy rows were not kept
+    loads.clear()
+    measure_encoders([card("a", load=load)], CONFIG, store=Store(tmp_path), threads=1)
+    assert loads.count("cpu") == 0
+
+
+def test_loading_the_network_is_no_part_of_a_step() -> None:
+    def load(weights: Path | None, device: str) -> torch.nn.Module:
+        if device == "cpu":
+            time.sleep(0.3)
+        return Net().eval().to(device)
+
+    bench = EncoderBench(
+        EmbedRequest(card("a", load=load), None, ""), setup_room.Setup(CONFIG, "cpu", 1, None)
+    )
+    steps = Effort(seconds=0.0, steps=1, longest=1.0, warm_up=0.0)
+    timing, _ = bench.time_model(1, steps)
+    assert timing is not None
+    assert timing.warm_up_steps == 1
+    assert max(timing.steps) < 0.3
+
+
+def test_slow_networks_say_why_they_have_no_99th_percentile(monkeypatch: pytest.MonkeyPatch) -> None:
+    short = Effort(seconds=0.01, steps=10, longest=0.1, warm_up=0.01)
+    monkeypatch.setattr(setup_room, "QUICK", short)
+
+    class Slow(Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.device.type != "meta":
+                time.sleep(0.005)
+            return super().forward(x)
+
+    slow = card("slow", load=lambda w, d: Slow().eval().to(d))
+    found = by_quantity(measure_encoders([slow], CONFIG, threads=1), "slow")
+    assert found["latency_p90"].provenance == "measured"
+    assert "needs 100 steps" in found["latency_p99"].reason
 
 
 def test_a_batch_that_would_take_too_long_is_left_out_with_the_reason(
@@ -186,6 +278,36 @@ def test_bench_speed_prints_the_table_and_writes_the_rows(
     assert done.exit_code == 0, done.output
     for text in ("Parameters", "2.0x less", "Model alone", "random weights", "a versus best"):
         assert text in done.output
+    for text in (
+        "by batch size",
+        "Difference between runs",
+        "spread",
+        "Measured on cpu, fp32, torch",
+        "torch 2",
+    ):
+        assert text in done.output
     assert {r.encoder for r in read_cost(path)} == {"", "a", "b"}
     wrong = CliRunner().invoke(speed, ["a", "--batches", "0"])
     assert wrong.exit_code == 2
+    nobody = CliRunner().invoke(speed, ["a", "--subject", "nosuch"])
+    assert isinstance(nobody.exception, BenchError)
+    assert "nosuch" in str(nobody.exception)
+
+
+def test_bench_speed_says_why_an_encoder_does_not_run_here_and_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    from click.testing import CliRunner
+
+    from benchbench.cli.speed import speed
+
+    class Cards:
+        def encoder(self, name: str) -> EncoderInfo:
+            return card(name)
+
+    monkeypatch.setattr("benchbench.plugins.registry", lambda: Cards())
+    monkeypatch.setenv("COLUMNS", "200")
+    arguments = ["a", "--precision", "fp16", "--device", "cpu", "--fresh"]
+    done = CliRunner().invoke(speed, arguments, standalone_mode=False)
+    assert done.return_value == 1
+    assert "Parameters" in done.output
+    assert "Half precision (fp16) is hundreds of times slower than fp32 on a CPU." in done.output
+    assert "was not asked for" not in done.output

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from benchbench.api import EncoderInfo, Preprocess
 from benchbench.cost.energy import measure_energy
-from benchbench.cost.memory import measure_peak
+from benchbench.cost.memory import Peak, measure_alone, measure_peak
 from benchbench.cost.photograph import photograph_jpeg
+from benchbench.inference import EmbedRequest
 
 
 @pytest.fixture
@@ -21,6 +24,8 @@ def no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
 def rapl(folder: Path, zones: dict[str, int], wrap: int = 1_000_000_000) -> None:
     for name, energy in zones.items():
         (folder / name).mkdir(exist_ok=True)
+        kind = "core" if name.count(":") == 2 else "psys" if name == "intel-rapl:9" else "package-0"
+        (folder / name / "name").write_text(kind + "\n")
         (folder / name / "energy_uj").write_text(str(energy))
         (folder / name / "max_energy_range_uj").write_text(str(wrap))
 
@@ -34,6 +39,20 @@ def test_rapl_adds_the_processor_packages_and_not_the_zones_inside_them(tmp_path
     (energy,) = measure_energy(work, "cpu", tmp_path)
     assert energy.joules == pytest.approx(4.5)
     assert energy.measured
+
+
+def test_the_board_as_a_whole_contains_the_packages_and_is_not_added_to_them(tmp_path: Path) -> None:
+    rapl(tmp_path, {"intel-rapl:0": 0, "intel-rapl:9": 0})
+    (energy,) = measure_energy(
+        lambda: rapl(tmp_path, {"intel-rapl:0": 2_000_000, "intel-rapl:9": 5_000_000}), "cpu", tmp_path
+    )
+    assert energy.joules == pytest.approx(2.0)
+
+
+def test_the_energy_of_a_gpu_is_never_that_of_the_processor(tmp_path: Path) -> None:
+    rapl(tmp_path, {"intel-rapl:0": 0})
+    found = measure_energy(lambda: rapl(tmp_path, {"intel-rapl:0": 2_000_000}), "cuda:99", tmp_path)
+    assert [(e.meter, e.joules) for e in found] == [("NVML energy counter", None)]
 
 
 def test_a_counter_that_wraps_around_is_followed(tmp_path: Path) -> None:
@@ -65,6 +84,7 @@ def test_without_any_meter_every_reason_is_given_and_the_work_is_done_once(tmp_p
     assert done == [1]
     assert [e.joules for e in found] == [None, None]
     assert all(e.reason for e in found)
+    assert "pip install 'benchbench-retina[energy]'" in found[1].reason
 
 
 def test_an_estimate_is_named_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,24 +111,58 @@ def test_errors_of_the_work_itself_pass_through(tmp_path: Path) -> None:
         measure_energy(lambda: 1 / 0, "cpu", tmp_path)
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")
+CAN_RESET = Path("/proc/self/clear_refs").exists()
+
+
+@pytest.mark.skipif(not CAN_RESET, reason="Linux only")
 def test_peak_memory_sees_what_the_work_took_and_gave_back() -> None:
     size = 300_000_000
-    before = measure_peak(lambda: None, "cpu")
+    before = measure_peak(lambda: lambda: None, "cpu")
     if before.host is None:
         pytest.skip(before.host_reason)
-    during = measure_peak(lambda: np.ones(size, np.uint8).sum(), "cpu")
-    after = measure_peak(lambda: None, "cpu")
+    during = measure_peak(lambda: lambda: np.ones(size, np.uint8).sum(), "cpu")
+    after = measure_peak(lambda: lambda: None, "cpu")
     assert during.host is not None
     assert after.host is not None
+    assert during.rise is not None
     assert during.host - before.host > 0.8 * size
     assert during.host - after.host > 0.8 * size
+    assert 0.8 * size < during.rise < 1.2 * size
     assert during.device is None
     assert during.device_reason
 
 
+class Holder(torch.nn.Module):
+    """Keeps 200 MB of weights and returns one number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = torch.nn.Parameter(torch.ones(50_000_000))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.weights[: len(x), None] * x.mean()
+
+
+@pytest.mark.skipif(not CAN_RESET, reason="Linux only")
+def test_what_this_process_holds_does_not_count_as_a_networks_peak_memory() -> None:
+    def peak() -> Peak:
+        load = lambda weights, device: Holder()  # noqa: E731
+        card = EncoderInfo("a", "a", "a", 1, Preprocess("p", 16), "", load, None, "", "")
+        return measure_alone(EmbedRequest(card, None, ""), "cpu", 1)
+
+    alone = peak()
+    if alone.rise is None or alone.host is None:
+        pytest.skip(alone.host_reason)
+    ballast = np.ones(600_000_000, np.uint8)
+    beside = peak()
+    assert beside.host is not None
+    assert ballast.sum()
+    assert 1.6e8 < alone.rise < 3e8
+    assert abs(beside.host - alone.host) < 1e8
+
+
 def test_a_system_that_does_not_tell_its_peak_memory_is_said_so(tmp_path: Path) -> None:
-    peak = measure_peak(lambda: None, "cpu", tmp_path / "no proc here")
+    peak = measure_peak(lambda: lambda: None, "cpu", tmp_path / "no proc here")
     assert peak.host is None
     assert peak.host_reason
 

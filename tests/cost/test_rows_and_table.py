@@ -130,13 +130,28 @@ def embedding_rows() -> list[CostRow]:
 
 def test_the_table_has_our_value_the_published_one_and_the_erratum_beside_each_other() -> None:
     table = cost_table(embedding_rows(), [GREEN, MEH, DE])
-    (line,) = table.lines
+    line, wins = table.lines
     assert [c.text for c in line.cells] == ["1.43 GiB (1.54 GB)", "3.81 GiB (4.1 GB)", "3.81 GiB (4.1 GB)"]
     assert line.versus == "2.7x smaller"
     assert line.published == ("14.6 GB", "39.1 GB", "39.1 GB")
     assert line.published_versus == "2.6x less"
     assert "Ten times too large" in line.erratum
-    assert table.published_source
+    assert sum("Published values" in note for note in table.notes) == 1
+    assert wins.published == ("5 + 9 wins", "0 + 2 wins", "4 + 2 wins")
+    assert "Not paired tests" in wins.erratum
+    assert [c.reason for c in wins.cells] == ["this run made no paired test of it"] * 3
+
+
+def test_paired_tests_of_the_run_stand_beside_the_published_wins() -> None:
+    table = cost_table(embedding_rows(), [GREEN, MEH, DE], wins={GREEN: "3 won, 0 lost"})
+    wins = table.lines[-1]
+    assert [c.text for c in wins.cells] == ["3 won, 0 lost", "—", "—"]
+    assert wins.versus == ""
+
+
+def test_a_subject_that_is_no_encoder_of_the_table_is_refused() -> None:
+    with pytest.raises(BenchError, match="nosuch"):
+        cost_table(embedding_rows(), [GREEN, MEH, DE], subject="nosuch")
 
 
 def test_encoders_that_were_not_published_get_no_published_values() -> None:
@@ -144,7 +159,7 @@ def test_encoders_that_were_not_published_get_no_published_values() -> None:
     table = cost_table(rows, ["x"])
     assert table.lines[0].published == ()
     assert table.lines[0].erratum == ""
-    assert not table.published_source
+    assert not any("Published values" in note for note in table.notes)
 
 
 @pytest.mark.parametrize(
@@ -191,6 +206,32 @@ def test_the_share_of_the_matrix_rate_follows_from_speed_and_operations() -> Non
     ]
     line = next(x for x in cost_table(rows, ["a"]).lines if x.quantity == "matrix_share")
     assert line.cells[0].text == "75%"
+
+
+def test_another_backend_is_no_share_of_torchs_matrix_rate() -> None:
+    rows = [
+        CostRow("", "matrix_rate", 1e11, "FLOP/s", "measured", precision="fp32"),
+        CostRow("a", "flops", 1e11, "FLOP/image", "computed"),
+        measured("a", "throughput_best", 3.0, backend="openvino"),
+    ]
+    line = next(x for x in cost_table(rows, ["a"]).lines if x.quantity == "matrix_share")
+    assert line.cells[0].value is None
+    assert "torch's own matrix product" in line.cells[0].reason
+
+
+def test_the_table_says_on_what_it_was_measured_and_how_far_repeats_are_apart() -> None:
+    rows = [
+        CostRow("", "matrix_rate", 4e11, "FLOP/s", "measured", precision="fp32"),
+        measured("a", "throughput_best", 3.0, spread=0.012),
+        measured("b", "throughput_best", 2.0, precision="bf16"),
+    ]
+    table = cost_table(rows, ["a", "b"])
+    assert table.lines[0].cells[0].spread == "1.2%"
+    assert table.conditions == (
+        "Measured on cpu, fp32, torch, 2 threads: a. torch 2.",
+        "Measured on cpu, bf16, torch, 2 threads: b. torch 2.",
+        "Products of large matrices here: fp32 400 GFLOP/s.",
+    )
 
 
 def test_the_sweep_keeps_every_batch_and_those_that_were_too_slow() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -136,6 +137,25 @@ def test_a_killed_training_ends_with_the_same_weights_as_an_undisturbed_one(tmp_
     resumed = train(job(tmp_path / "b", **settings))
     assert resumed.history == undisturbed.history
     assert_same(weights(resumed), weights(undisturbed))
+
+
+def test_every_epoch_has_its_time_through_interruptions(tmp_path, monkeypatch):
+    original = loop._Run._train_step
+
+    def slow(self, pixels, positions):
+        time.sleep(0.02)
+        original(self, pixels, positions)
+
+    monkeypatch.setattr(loop._Run, "_train_step", slow)
+    with monkeypatch.context() as patch:
+        killed_after(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train(job(tmp_path, epochs=2, checkpoint_seconds=0.0))
+    trained = train(job(tmp_path, epochs=2, checkpoint_seconds=0.0))
+    assert len(trained.epoch_seconds) == 2
+    assert min(trained.epoch_seconds) >= 0.02 * trained.steps / 2
+    again = train(job(tmp_path, epochs=2, checkpoint_seconds=0.0))
+    assert again.epoch_seconds == trained.epoch_seconds
 
 
 def test_a_finished_training_is_not_repeated(tmp_path, monkeypatch):

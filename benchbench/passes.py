@@ -1,0 +1,197 @@
+"""Passes over the images of a dataset: by all encoders, or for all recipes of training, decoding each file once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .api import Preprocess
+from .engines.gpu import pinned
+from .engines.shared import SharedPlan
+from .errors import BenchError
+from .machine import usable_cores
+from .plan import Cell, Plan
+from .results import ImagePass
+from .store import Store
+from .survey import EncoderState, Survey
+
+if TYPE_CHECKING:
+    from .embedding import EmbedRequest, ImageSet
+    from .images.pipeline import StageTimes
+
+log = logging.getLogger("benchbench")
+Progress = Callable[[int, int, str], None]
+
+
+def embed_request(state: EncoderState) -> EmbedRequest:
+    """What the embedding engine needs to know of an encoder."""
+    from .embedding import EmbedRequest
+
+    return EmbedRequest(
+        state.info, state.weights.path, state.weights.sha256, precision=state.precision, backend=state.backend
+    )
+
+
+def image_set(survey: Survey, dataset: str) -> ImageSet:
+    """All images of a dataset, in table order."""
+    from .embedding import ImageSet
+
+    data = survey.datasets[dataset].loaded
+    assert data is not None
+    return ImageSet(dataset, data.paths, data.sha256)
+
+
+def embed_all(
+    cells: Iterable[Cell],
+    survey: Survey,
+    store: Store,
+    device: str,
+    progress: Progress,
+    passes: list[ImagePass] | None = None,
+) -> dict[str, str]:
+    """Embed every dataset for every encoder that the cells need; decoding each image once for all encoders.
+
+    Returns the failures: "encoder label/dataset" -> reason. An encoder that fails does not stop the others. What was
+    decoded, and how long it took, is added to `passes`.
+    """
+    from .embedding import embed
+    from .images.pipeline import StageTimes
+
+    failures: dict[str, str] = {}
+    for dataset, encoders in needed_embeddings(cells).items():
+        images = image_set(survey, dataset)
+        requests = [embed_request(e) for e in encoders.values()]
+        times = StageTimes()
+        try:
+            embed(store, requests, images, device=device, progress=progress, times=times)
+        except BenchError as error:
+            log.warning("embedding %s together failed (%s): one encoder at a time", dataset, error.what)
+            failures |= _embed_singly(encoders, images, dataset, store, device, progress, times)
+        if passes is not None and times.model:
+            passes.append(image_pass(dataset, len(times.model_by_encoder), times))
+    return failures
+
+
+@dataclass(frozen=True)
+class EmbedJob:
+    """Some parts of a dataset, for some encoders, as a job that any engine can run."""
+
+    plan: Plan | SharedPlan
+    dataset: str
+    encoders: tuple[str, ...]
+    parts: frozenset[int]
+    store_root: Path
+    device: str
+
+    def __call__(self) -> str:
+        """Empty, or why the parts are not there; whoever publishes them finds out again."""
+        from .embedding import embed_share
+
+        plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
+        states = [e for e in plan.survey.encoders if e.label in self.encoders]
+        images = image_set(plan.survey, self.dataset)
+        try:
+            embed_share(
+                Store(self.store_root),
+                [embed_request(e) for e in states],
+                images,
+                self.parts,
+                device=pinned(self.device, self.store_root),
+                threads=usable_cores(),  # as the local engine: the last bits of a sum depend on it
+            )
+        except BenchError as error:
+            return error.block()
+        return ""
+
+
+def embed_jobs(
+    source: SharedPlan, cells: Iterable[Cell], survey: Survey, store: Store, device: str, workers: int
+) -> list[EmbedJob]:
+    """The embedding work of the cells, cut so that every worker gets several pieces."""
+    from .embedding import parts_to_do
+
+    jobs = []
+    for dataset, encoders in needed_embeddings(cells).items():
+        requests = [embed_request(e) for e in encoders.values()]
+        todo = parts_to_do(store, requests, image_set(survey, dataset), device=device)
+        size = max(1, -(-len(todo) // (4 * workers)))
+        for first in range(0, len(todo), size):
+            parts = frozenset(todo[first : first + size])
+            jobs.append(EmbedJob(source, dataset, tuple(encoders), parts, store.root, device))
+    return jobs
+
+
+def needed_embeddings(cells: Iterable[Cell]) -> dict[str, dict[str, EncoderState]]:
+    """Dataset -> encoders by label, for the cells that work on embeddings."""
+    needed: dict[str, dict[str, EncoderState]] = {}
+    for cell in cells:
+        if cell.protocol.info.needs == "embeddings":
+            for name in cell.spec.tasks:
+                needed.setdefault(name.rpartition("/")[0], {})[cell.encoder.label] = cell.encoder
+    return needed
+
+
+def _embed_singly(
+    encoders: dict[str, EncoderState],
+    images: ImageSet,
+    dataset: str,
+    store: Store,
+    device: str,
+    progress: Progress,
+    times: StageTimes,
+) -> dict[str, str]:
+    from .embedding import embed
+
+    failures = {}
+    for label, state in encoders.items():
+        try:
+            embed(store, [embed_request(state)], images, device=device, progress=progress, times=times)
+        except BenchError as error:
+            failures[f"{label}/{dataset}"] = error.block()
+    return failures
+
+
+def image_pass(dataset: str, encoders: int, times: StageTimes) -> ImagePass:
+    """Stage times as run.json keeps them."""
+    return ImagePass(
+        dataset,
+        encoders,
+        times.files,
+        *(round(s, 3) for s in (times.prepare, times.wait, times.transfer, times.model, times.write)),
+    )
+
+
+def prepare_all(
+    cells: Iterable[Cell], survey: Survey, store: Store, progress: Progress, passes: list[ImagePass]
+) -> None:
+    """Prepare the images of every dataset for all cells that work on images, decoding each file once for all.
+
+    A file that cannot be read is left to the cells, which say so each for itself.
+    """
+    from .embedding import prepared_images_many
+    from .images.pipeline import StageTimes
+
+    for dataset, recipes in needed_images(cells).items():
+        times = StageTimes()
+        try:
+            prepared_images_many(store, recipes, image_set(survey, dataset), progress, times=times)
+        except BenchError as error:
+            log.warning("preparing the images of %s failed: %s", dataset, error.what)
+        if times.files:
+            passes.append(image_pass(dataset, 0, times))
+
+
+def needed_images(cells: Iterable[Cell]) -> dict[str, list[Preprocess]]:
+    """Dataset -> recipes, for the cells that work on images."""
+    needed: dict[str, list[Preprocess]] = {}
+    for cell in cells:
+        protocol = cell.protocol
+        if protocol.info.needs == "images":
+            for name in cell.spec.tasks:
+                recipes = needed.setdefault(name.rpartition("/")[0], [])
+                wanted = protocol.info.recipes(cell.encoder.info, protocol.config)
+                recipes.extend(p for p in wanted if p not in recipes)
+    return needed
