@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .api import (
     Access,
@@ -53,8 +53,14 @@ __all__ = [
 ]
 
 
-def load_encoder(name: str, weights: Any = None, variant: str | None = None, device: str = "cpu") -> Encoder:
+def load_encoder(
+    name: str,
+    weights: Any = None,
+    variant: str | None = None,
+    device: str = "cpu",
+    decode: Literal["reference", "exact", "fast"] = "reference",
+) -> Encoder:
     """Load an encoder for use outside suites; see `benchbench.encoder.load_encoder`."""
     from .encoder import load_encoder as load
 
-    return load(name, weights=weights, variant=variant, device=device)
+    return load(name, weights=weights, variant=variant, device=device, decode=decode)

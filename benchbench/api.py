@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
+CROP_VERSION = 2
+"""Raise it when a crop gives other pixels."""
 
 
 # --------------------------------------------------------------------------------------------- encoders
@@ -55,15 +57,21 @@ class Preprocess:
     std: tuple[float, float, float] = IMAGENET_STD
     crop: Literal["none", "fundus_circle", "automorph_m0"] = "none"
     """Removal of the black frame before anything else."""
-    decode: Literal["exact", "fast"] = "exact"
-    """``exact``: full decode; ``fast``: scaled JPEG decode at two times the target or more."""
+    decode: Literal["exact", "fast", "reference"] = "exact"
+    """``exact``: full decode, large images resized by torch within a grey level of Pillow; ``fast``: scaled JPEG
+    decode at two times the target or more; ``reference``: full decode, and at every size the resize that
+    `resizer` names, so that the pixels are those of the official code."""
     source: str = ""
     """Where this recipe is stated."""
 
     def pixels_key(self) -> dict[str, Any]:
         """What decides the uint8 pixels (everything but the normalisation), for sharing prepared images."""
         keys = ("size", "resize", "resize_to", "interpolation", "resizer", "crop", "decode")
-        return {k: getattr(self, k) for k in keys}
+        return {k: getattr(self, k) for k in keys} | self.crop_version()
+
+    def crop_version(self) -> dict[str, Any]:
+        """What the identity of cropped images holds beside the recipe; nothing where there is no crop."""
+        return {} if self.crop == "none" else {"crop_version": CROP_VERSION}
 
 
 @dataclass(frozen=True)

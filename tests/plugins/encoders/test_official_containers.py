@@ -428,6 +428,29 @@ def test_a_fine_tuned_retfound_gives_the_logits_of_the_code_of_2023(tmp_path: Pa
     assert (logits - F.linear(twice, state["head.weight"], state["head.bias"])).abs().max() > 0.01
 
 
+@pytest.mark.parametrize(
+    ("patch_mean", "class_token"),
+    [
+        ("retfound_mae_cfp", "retfound_mae_cfp:cls_token"),
+        ("deretfound", "deretfound:cls_token"),
+        ("mae_vitb16:patch_mean", "mae_vitb16"),
+    ],
+)
+def test_a_checkpoint_fine_tuned_on_the_class_token_is_sent_to_the_encoder_that_takes_it(
+    patch_mean: str, class_token: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    state = hand.encoder_state(16, 197) | {"head.weight": rand(5, 64), "head.bias": rand(5)}
+    hand.save_training_container(tmp_path / "checkpoint-best.pth", state)
+    with pytest.raises(WeightsError, match=f"load it as {class_token}$"):
+        small(patch_mean)(tmp_path / "checkpoint-best.pth")
+    module, x = small(class_token)(tmp_path / "checkpoint-best.pth"), batch(class_token)
+    with torch.no_grad():
+        logits = F.linear(module(x), *module.classification_head)
+    expected = F.linear(cls_feature(state, x), state["head.weight"], state["head.bias"])
+    assert (logits - expected).abs().max() < 10 * TOLERANCE
+
+
 @pytest.mark.parametrize("form", ["safetensors", "state_dict", "module", "backbone", "double precision"])
 def test_rehosted_forms_of_retfound_give_the_same_feature(form: str, tmp_path: Path) -> None:
     from safetensors.torch import save_file
