@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
+Modality = Literal["cfp", "oct"]
+"""Colour fundus photographs, and OCT B-scans."""
 CROP_VERSION = 2
 """Raise it when a crop gives other pixels."""
 
@@ -293,7 +295,7 @@ class DatasetInfo:
 
     name: str
     title: str
-    modality: Literal["cfp", "oct"]
+    modality: Modality
     tasks: tuple[Task, ...]
     access: Access
     citation: str
