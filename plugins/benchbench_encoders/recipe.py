@@ -38,7 +38,8 @@ class Recipe:
     build: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of `timm.create_model`."""
     wrappers: tuple[str, ...] = WRAPPERS
-    prefixes: tuple[str, ...] = PREFIXES
+    prefixes: tuple[str, ...] = (*PREFIXES, "model.")
+    """``model.`` is what Lightning's checkpoints have before every name."""
     dropped: tuple[str, ...] = ()
     """Tensors in the container that are no part of the encoder; a final dot means all names below."""
     head: tuple[str, str] | None = None

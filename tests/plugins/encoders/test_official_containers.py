@@ -451,16 +451,22 @@ def test_a_checkpoint_fine_tuned_on_the_class_token_is_sent_to_the_encoder_that_
     assert (logits - expected).abs().max() < 10 * TOLERANCE
 
 
-@pytest.mark.parametrize("form", ["safetensors", "state_dict", "module", "backbone", "double precision"])
+@pytest.mark.parametrize(
+    "form",
+    ["safetensors", "state_dict", "module", "backbone", "lightning", "safetensors.bin", "double precision"],
+)
 def test_rehosted_forms_of_retfound_give_the_same_feature(form: str, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
     state = mae_container(tmp_path / "official.pth")
     expected = small("retfound_mae_cfp")(tmp_path / "official.pth")(batch("retfound_mae_cfp"))
-    path = tmp_path / ("copy.safetensors" if form == "safetensors" else "copy.pth")
-    if form == "safetensors":
+    path = tmp_path / {"safetensors": "copy.safetensors", "safetensors.bin": "copy.bin"}.get(form, "copy.pth")
+    if form.startswith("safetensors"):
         save_file(state, path)
+    elif form == "lightning":
+        names = {f"model.{k}": v for k, v in state.items()}
+        torch.save({"state_dict": names, "pytorch-lightning_version": "2.4.0", "epoch": 3}, path)
     elif form == "double precision":
         torch.save({k: v.double() for k, v in state.items()}, path)
     elif form == "state_dict":
