@@ -20,6 +20,7 @@ from .api import (
     ProtocolInfo,
     ReportSection,
     Task,
+    WeightsArchive,
     WeightsSource,
 )
 from .errors import BenchError
@@ -47,6 +48,7 @@ __all__ = [
     "ProtocolInfo",
     "ReportSection",
     "Task",
+    "WeightsArchive",
     "WeightsSource",
     "hookimpl",
     "load_encoder",

@@ -77,6 +77,18 @@ class Preprocess:
 
 
 @dataclass(frozen=True)
+class WeightsArchive:
+    """A zip archive that holds a checkpoint, where the file itself has no address."""
+
+    url: str
+    member: str
+    """Name of the checkpoint inside."""
+    sha256: str
+    """Of the archive."""
+    size_bytes: int
+
+
+@dataclass(frozen=True)
 class WeightsSource:
     """Where the checkpoint of an encoder comes from, and what it must be."""
 
@@ -89,6 +101,8 @@ class WeightsSource:
     size_bytes: int | None = None
     url: str | None = None
     """Direct download address, where there is one."""
+    archive: WeightsArchive | None = None
+    """The archive to download, where the file comes in one."""
     hub_repo: str | None = None
     """Hugging Face repository id, where the file lives on the hub."""
     gated: bool = False

@@ -7,7 +7,15 @@ photographs, here `retfound_mae_cfp`; the hub also has other models with "meh" i
 
 from __future__ import annotations
 
-from benchbench import DeclaredCompute, EncoderInfo, EncoderVariant, Preprocess, PretrainingSet, WeightsSource
+from benchbench import (
+    DeclaredCompute,
+    EncoderInfo,
+    EncoderVariant,
+    Preprocess,
+    PretrainingSet,
+    WeightsArchive,
+    WeightsSource,
+)
 
 from . import citations, dinov2
 from .masked_autoencoders import (
@@ -167,8 +175,14 @@ ENCODERS = (
             licence=LICENCE,
             how_to_obtain="Download PreTraining.zip (3.7 GB) from zenodo.org/records/13340936 and unpack it in "
             "the weights root, so that PreTraining/checkpoint-best.pth is there.",
+            archive=WeightsArchive(
+                url="https://zenodo.org/records/13340936/files/PreTraining.zip?download=1",
+                member="PreTraining/checkpoint-best.pth",
+                sha256="b6b3e92dde5409b18e3dbc6118c6f4d0216545f62cd0a2241f5d20593aafe361",
+                size_bytes=3_656_207_114,
+            ),
             other_names=("deretfound.pth",),
-            source="Zenodo record 13340936; the hash of the file inside the archive is not published",
+            source=f"Zenodo record 13340936; archive: {_OPHBENCH}; the hash of the file inside is not published",
         ),
         licence=LICENCE,
         citation=citations.DERETFOUND,
