@@ -14,7 +14,18 @@ from .api import EncoderInfo, WeightsSource
 from .errors import BenchError, WeightsError
 from .resumable import Progress, download
 from .store import Store, atomic_write, sha256_of, sync_folder
-from .weights import ResolvedWeights, hash_prefix, how_to, resolve, spelled
+from .weights import (
+    SLIM_SOURCE,
+    SLIM_SUFFIX,
+    ResolvedWeights,
+    file_names,
+    hash_prefix,
+    how_to,
+    resolve,
+    slim_source,
+    spelled,
+    stem,
+)
 
 
 def fetch(
@@ -161,6 +172,24 @@ def _unreachable(info: EncoderInfo, address: str, root: Path, error: Exception) 
     )
 
 
+def slim_path(info: EncoderInfo, root: Path, found: ResolvedWeights, explicit: Path | None) -> Path:
+    """Where the slim form of a checkpoint goes: the encoder's own name only for its own checkpoint.
+
+    Raises:
+        WeightsError: a file of the user's would be taken for the encoder's own later.
+    """
+    if explicit is None or found.status == "verified":
+        return root / (stem(info) + SLIM_SUFFIX)
+    out = root / (explicit.stem + SLIM_SUFFIX)
+    if out.name in file_names(info):
+        raise WeightsError(
+            f"{out.name} is the name of the encoder's own slim form, and {explicit.name} is not its official file.",
+            where=str(explicit),
+            fix="rename your file first",
+        )
+    return out
+
+
 def slim(info: EncoderInfo, found: ResolvedWeights, out: Path) -> int:
     """Write the encoder's own tensors of a checkpoint as safetensors, prove that they give the same module,
     and return the bytes written.
@@ -170,8 +199,6 @@ def slim(info: EncoderInfo, found: ResolvedWeights, out: Path) -> int:
     """
     import torch
     from safetensors.torch import save_file
-
-    from .weights import SLIM_SOURCE, slim_source
 
     pick = getattr(getattr(info.load, "__self__", None), "slim", None)
     if pick is None or found.path is None:
@@ -185,6 +212,7 @@ def slim(info: EncoderInfo, found: ResolvedWeights, out: Path) -> int:
         after = info.load(temporary, "cpu").state_dict()
         if before.keys() != after.keys() or not all(torch.equal(before[k], after[k]) for k in before):
             raise WeightsError(f"The slim form of {info.name} would not load to the same encoder.")
+        shutil.copymode(found.path, temporary)  # safetensors writes for the owner alone
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)

@@ -330,6 +330,25 @@ def test_the_slim_form_loads_to_the_same_encoder_and_stays_verified(tmp_path: Pa
     assert verify(info, tmp_path, store)[1] == "is the official file"
 
 
+def test_the_slim_form_of_a_users_file_is_not_taken_for_the_encoders_own(
+    tmp_path: Path, store: Store
+) -> None:
+    info, root = registry().encoder("resnet50"), tmp_path / "root"
+    mine = resnet_file(tmp_path).rename(tmp_path / "fine_tuned.pth")
+    mine.chmod(0o640)
+    command = ["slim", "resnet50", "--weights-root", str(root), "--weights"]
+    done = CliRunner().invoke(weights_command, [*command, str(mine)])
+    assert done.exit_code == 0, done.output
+    out = root / f"fine_tuned{SLIM_SUFFIX}"
+    assert [p.name for p in root.iterdir()] == [out.name]
+    assert out.stat().st_mode & 0o777 == 0o640
+    assert resolve(info, root, store).status == "missing"
+    own = mine.rename(tmp_path / "resnet50.pth")
+    refused = CliRunner().invoke(weights_command, [*command, str(own)])
+    assert isinstance(refused.exception, WeightsError)
+    assert "rename your file" in str(refused.exception)
+
+
 def test_a_plugin_without_slim_form_says_so(tmp_path: Path, store: Store) -> None:
     (tmp_path / "official.pth").write_bytes(CONTENT)
     with pytest.raises(WeightsError, match="no slim form"):
