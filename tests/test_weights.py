@@ -373,6 +373,38 @@ def test_commands_list_and_verify(tmp_path: Path) -> None:
     assert "zenodo.org/records/13340936" in told.output
 
 
+def test_every_first_party_card_is_complete_with_every_variant() -> None:
+    from benchbench.testing.encoder_cards import card_problems
+
+    problems = {}
+    for info in registry().encoders.values():
+        for name in ("default", *(v.name for v in info.variants)):
+            if found := list(card_problems(info.with_variant(name))):
+                problems[f"{info.name}:{name}"] = found
+    assert problems == {}
+
+
+def test_a_shown_card_names_its_sources_and_what_is_not_stated() -> None:
+    from benchbench.cli.listing import show
+
+    def card_of(name: str) -> str:
+        return " ".join(CliRunner().invoke(show, ["encoder", name]).output.split())
+
+    green = card_of("retfound_green")
+    for source in (
+        "README of the RETFound-Green repository",  # preprocess
+        "releases/download/v0.1/ retfoundgreen_statedict.pth".replace(" ", ""),
+        "ophthalmic-foundation-model-benchmark",  # size and hash
+    ):
+        assert source.replace(" ", "") in green.replace(" ", "")
+    assert "https://huggingface.co/YukunZhou/RETFound_mae_natureCFP" in card_of("retfound_mae_cfp")
+    assert "zenodo.org/records/13340936/files/PreTraining.zip" in card_of("deretfound")
+    unstated = card_of("visionfm_oct")
+    assert "pre-trained on: not stated" in unstated
+    assert "compute: not stated" in unstated
+    assert "compute: none" in card_of("untrained/resnet18")
+
+
 def test_every_first_party_checkpoint_has_a_licence_a_way_and_a_citation() -> None:
     for info in registry().encoders.values():
         assert info.weights is not None or not info.citation

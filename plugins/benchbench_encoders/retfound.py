@@ -31,6 +31,10 @@ from .recipe import vit_layer_groups
 VIT_L16 = "vit_large_patch16_224"
 LICENCE = "CC BY-NC 4.0"
 _NATURE = "Zhou et al., Nature 2023, 10.1038/s41586-023-06555-x"
+_TWINS = (
+    "abstract of Zhou et al., Nature Communications 2026, twin pre-training at MEH and in Shanghai, taken to be "
+    "the paper of these checkpoints"
+)
 _OPHBENCH = "size and hash seen by github.com/LIU-Rong-Tao/ophthalmic-foundation-model-benchmark"
 
 
@@ -147,12 +151,18 @@ ENCODERS = (
         "RETFound (MAE, MEH)",
         _hub("RETFound_mae_meh"),
         ("cfp",),
-        (PretrainingSet("MEH-MIDAS", None, "model card YukunZhou/RETFound_mae_meh"),),
+        (PretrainingSet("MEH-MIDAS", 904_170, f"model card YukunZhou/RETFound_mae_meh; count: {_TWINS}"),),
         DeclaredCompute(56.0, "4 x A100-80GB for 14 days", "model card YukunZhou/RETFound_mae_meh"),
         notes="From a later paper than Nature 2023; not the RETFound-MEH of the RETFound-Green paper.",
     ),
     _mae(
-        "retfound_mae_shanghai", "RETFound (MAE, Shanghai)", _hub("RETFound_mae_shanghai"), ("cfp",), (), None
+        "retfound_mae_shanghai",
+        "RETFound (MAE, Shanghai)",
+        _hub("RETFound_mae_shanghai"),
+        ("cfp",),
+        (PretrainingSet("Shanghai", 904_170, _TWINS),),
+        None,
+        notes="The twin of retfound_mae_meh on photographs from Shanghai.",
     ),
     _dinov2("retfound_dinov2_meh", "RETFound (DINOv2, MEH)", "RETFound_dinov2_meh"),
     _dinov2("retfound_dinov2_shanghai", "RETFound (DINOv2, Shanghai)", "RETFound_dinov2_shanghai"),
