@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .api import (
     Access,
@@ -20,6 +20,7 @@ from .api import (
     ProtocolInfo,
     ReportSection,
     Task,
+    WeightsArchive,
     WeightsSource,
 )
 from .errors import BenchError
@@ -47,14 +48,21 @@ __all__ = [
     "ProtocolInfo",
     "ReportSection",
     "Task",
+    "WeightsArchive",
     "WeightsSource",
     "hookimpl",
     "load_encoder",
 ]
 
 
-def load_encoder(name: str, weights: Any = None, variant: str | None = None, device: str = "cpu") -> Encoder:
+def load_encoder(
+    name: str,
+    weights: Any = None,
+    variant: str | None = None,
+    device: str = "cpu",
+    decode: Literal["reference", "exact", "fast"] = "reference",
+) -> Encoder:
     """Load an encoder for use outside suites; see `benchbench.encoder.load_encoder`."""
     from .encoder import load_encoder as load
 
-    return load(name, weights=weights, variant=variant, device=device)
+    return load(name, weights=weights, variant=variant, device=device, decode=decode)

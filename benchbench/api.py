@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5)
+Modality = Literal["cfp", "oct"]
+"""Colour fundus photographs, and OCT B-scans."""
+CROP_VERSION = 2
+"""Raise it when a crop gives other pixels."""
 
 
 # --------------------------------------------------------------------------------------------- encoders
@@ -55,15 +59,33 @@ class Preprocess:
     std: tuple[float, float, float] = IMAGENET_STD
     crop: Literal["none", "fundus_circle", "automorph_m0"] = "none"
     """Removal of the black frame before anything else."""
-    decode: Literal["exact", "fast"] = "exact"
-    """``exact``: full decode; ``fast``: scaled JPEG decode at two times the target or more."""
+    decode: Literal["exact", "fast", "reference"] = "exact"
+    """``exact``: full decode, large images resized by torch within a grey level of Pillow; ``fast``: scaled JPEG
+    decode at two times the target or more; ``reference``: full decode, and at every size the resize that
+    `resizer` names, so that the pixels are those of the official code."""
     source: str = ""
     """Where this recipe is stated."""
 
     def pixels_key(self) -> dict[str, Any]:
         """What decides the uint8 pixels (everything but the normalisation), for sharing prepared images."""
         keys = ("size", "resize", "resize_to", "interpolation", "resizer", "crop", "decode")
-        return {k: getattr(self, k) for k in keys}
+        return {k: getattr(self, k) for k in keys} | self.crop_version()
+
+    def crop_version(self) -> dict[str, Any]:
+        """What the identity of cropped images holds beside the recipe; nothing where there is no crop."""
+        return {} if self.crop == "none" else {"crop_version": CROP_VERSION}
+
+
+@dataclass(frozen=True)
+class WeightsArchive:
+    """A zip archive that holds a checkpoint, where the file itself has no address."""
+
+    url: str
+    member: str
+    """Name of the checkpoint inside."""
+    sha256: str
+    """Of the archive."""
+    size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -79,6 +101,8 @@ class WeightsSource:
     size_bytes: int | None = None
     url: str | None = None
     """Direct download address, where there is one."""
+    archive: WeightsArchive | None = None
+    """The archive to download, where the file comes in one."""
     hub_repo: str | None = None
     """Hugging Face repository id, where the file lives on the hub."""
     gated: bool = False
@@ -285,7 +309,7 @@ class DatasetInfo:
 
     name: str
     title: str
-    modality: Literal["cfp", "oct"]
+    modality: Modality
     tasks: tuple[Task, ...]
     access: Access
     citation: str

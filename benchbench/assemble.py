@@ -190,8 +190,10 @@ def describe_preprocess(info: EncoderInfo) -> str:
         "fit_pad": f"resize the longer side to {p.size}, pad",
     }[p.resize]
     norm = "each image's own mean and SD" if p.normalise == "per_image" else f"mean {p.mean}, SD {p.std}"
-    fast = ", scaled JPEG decode" if p.decode == "fast" else ""
-    return f"{p.name}: {crop}{shape} ({p.interpolation}, {p.resizer}), {norm}{fast}"
+    decode = {"exact": "", "fast": ", scaled JPEG decode", "reference": ", the official code's pixels"}[
+        p.decode
+    ]
+    return f"{p.name}: {crop}{shape} ({p.interpolation}, {p.resizer}), {norm}{decode}"
 
 
 def protocol_records(plan: Plan) -> tuple[ProtocolRecord, ...]:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import re
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import WeightsError
+from .errors import PluginError, WeightsError
 
 if TYPE_CHECKING:
     import torch
 
 WRAPPERS = ("model", "teacher", "state_dict", "model_state_dict")
 """Keys under which checkpoints keep their state dict, tried in this order."""
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
 PREFIXES = ("module.", "backbone.")
 """Prefixes that parallel training and head wrappers put before every name."""
 
@@ -27,36 +29,20 @@ PREFIXES = ("module.", "backbone.")
 def read(path: Path) -> Mapping[str, Any]:
     """Content of a checkpoint file: safetensors, NumPy ``.npz`` or torch; tensors stay on the CPU.
 
-    Torch files are read with ``weights_only=True`` and the few harmless classes that the official files hold
-    (`argparse.Namespace`, NumPy scalars); zip-format files are memory-mapped, so that optimiser state inside
-    is never read from disk.
+    The format is told by the first bytes, whatever the name says. Torch files are read with ``weights_only=True``
+    and the few harmless classes that the official files hold (`argparse.Namespace`, NumPy scalars); zip-format
+    files are memory-mapped, so that optimiser state inside is never read from disk.
 
     Raises:
         WeightsError: the file is missing, cut off, not a checkpoint, or asks for other classes.
     """
-    import torch
-
     if not path.is_file():
         raise WeightsError("The weights file is not there.", where=str(path))
+    reader = _reader(path)
     try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        if path.suffix == ".npz":
-            import numpy as np
-
-            with np.load(path, allow_pickle=False) as arrays:
-                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
-        with torch.serialization.safe_globals(_harmless()):
-            content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        content = reader(path)
     except pickle.UnpicklingError as error:
-        raise WeightsError(
-            "The weights file is not a plain checkpoint: reading it would run code from the file.",
-            where=str(path),
-            details=[str(error).strip().splitlines()[0][:300]],
-            fix="use the official file, or save its state dict alone with torch.save(model.state_dict(), ...)",
-        ) from error
+        raise _refused_pickle(path, str(error)) from error
     except Exception as error:  # each library raises its own kind for damaged files
         raise WeightsError(
             f"The weights file cannot be read ({type(error).__name__}: {str(error).strip()[:300]}).",
@@ -68,6 +54,63 @@ def read(path: Path) -> Mapping[str, Any]:
             f"The weights file holds a {type(content).__name__}, not named tensors.", where=str(path)
         )
     return content
+
+
+def _reader(path: Path) -> Callable[[Path], Any]:
+    """What reads this file, by its first bytes."""
+    with path.open("rb") as stream:
+        head = stream.read(64)
+    if head.startswith(_ZIP):
+        return _read_npz if path.suffix == ".npz" else _read_torch
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+        return _read_safetensors
+    if head.startswith(_PICKLE):
+        return _read_torch
+    begins = f"it starts with {head[:24].decode('ascii', errors='replace')!r}" if head else "it is empty"
+    page = ": a web page, perhaps one that asks to log in" if head.lstrip()[:1] == b"<" else ""
+    raise WeightsError(
+        f"The weights file is not a checkpoint: {begins}{page}.",
+        where=str(path),
+        fix="download the file itself (bench weights how-to ENCODER says where from), or give another file",
+    )
+
+
+def _read_safetensors(path: Path) -> Any:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _read_npz(path: Path) -> Any:
+    import numpy as np
+    import torch
+
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+
+
+def _read_torch(path: Path) -> Any:
+    import torch
+
+    with torch.serialization.safe_globals(_harmless()):
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+
+
+def _refused_pickle(path: Path, message: str) -> WeightsError:
+    """torch's own words are not passed on: they advise to read the file without protection."""
+    asked = re.search(r"GLOBAL ([\w.]+)", message)
+    if asked is None:
+        return WeightsError(
+            "The weights file is damaged, or it is a pickle that torch did not write.",
+            where=str(path),
+            fix="download it again; compare its size and sha256 with: bench weights verify",
+        )
+    return WeightsError(
+        "The weights file is not a plain checkpoint: reading it would run code from the file.",
+        where=str(path),
+        details=[f"it asks for {asked[1]}, which is no tensor and no plain container"],
+        fix="use the official file, or ask its author for the state dict alone, saved as safetensors",
+    )
 
 
 def _harmless() -> list[Any]:
@@ -156,10 +199,25 @@ def fit(model: torch.nn.Module, state: Mapping[str, torch.Tensor], path: Path, e
             f"The weights file is not a checkpoint of {encoder}: its tensors are not the ones expected "
             f"({len(expected)} expected, {len(found)} found).",
             where=str(path),
-            details=details,
+            details=[*details, *_hashes(path, encoder)],
             fix=f"see which file is meant with: bench weights how-to {encoder}",
         )
     model.load_state_dict({k: _as_float32(v) for k, v in state.items()}, strict=True, assign=True)
+
+
+def _hashes(path: Path, encoder: str) -> list[str]:
+    """The official sha256 beside that of the file, one line; none where there is no file (a state dict in memory)."""
+    from .plugins import registry
+    from .store import sha256_of
+
+    if not path.is_file():
+        return []
+    try:
+        source = registry().encoder(encoder).weights
+    except PluginError:  # a loader may call itself otherwise than its card
+        source = None
+    expected = source.sha256 if source and source.sha256 else "none published"
+    return [f"sha256: expected {expected}, found {sha256_of(path)}"]
 
 
 def _listed(kind: str, names: list[str], describe: Callable[[str], str]) -> list[str]:

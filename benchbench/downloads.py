@@ -6,16 +6,26 @@ The only module that fetches weights; `bench weights fetch` is its only caller.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
+import zipfile
 from pathlib import Path
 
 from .api import EncoderInfo, WeightsSource
 from .errors import BenchError, WeightsError
+from .resumable import Progress, download
 from .store import Store, atomic_write, sha256_of, sync_folder
-from .weights import ResolvedWeights, how_to, resolve, spelled
-
-Progress = Callable[[int, int | None], None]
-"""progress(bytes so far, bytes in all or None)"""
+from .weights import (
+    SLIM_SOURCE,
+    SLIM_SUFFIX,
+    ResolvedWeights,
+    file_names,
+    hash_prefix,
+    how_to,
+    resolve,
+    slim_source,
+    spelled,
+    stem,
+)
 
 
 def fetch(
@@ -33,11 +43,18 @@ def fetch(
         WeightsError: no address is known, the network or the host refuses, or the file is not the official one.
     """
     present = resolve(info, root, store)
+    source = info.weights
+    if present.status == "unknown" and source is not None and source.sha256:
+        raise WeightsError(
+            f"The weights root has a file for {info.name} that is not the official one: its sha256 is "
+            f"{present.sha256}, and should be {source.sha256}.",
+            where=str(present.path),
+            fix="move it away and repeat the command; to use it as it is, name it under `weights:` in a suite",
+        )
     if present.status != "missing":
         return present
-    source = info.weights
     assert source is not None
-    if not source.url and not source.hub_repo:
+    if not (source.url or source.hub_repo or source.archive):
         raise WeightsError(f"{info.name} has no address to download from.", fix=how_to(info, root))
     _require_licence(info, source, store, accept_licence)
     target = root / source.file_name
@@ -68,63 +85,74 @@ def _require_licence(info: EncoderInfo, source: WeightsSource, store: Store, acc
 
 
 def _from_hub(info: EncoderInfo, source: WeightsSource, root: Path, target: Path) -> None:
-    from huggingface_hub import hf_hub_download
+    import httpx
+    from huggingface_hub import constants, hf_hub_download
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     assert source.hub_repo is not None
-    address = f"huggingface.co/{source.hub_repo}"
+    address = f"{constants.ENDPOINT.removeprefix('https://')}/{source.hub_repo}"
     try:
+        # One plain question first: the hub's client would try again for half a minute, and say so each time.
+        httpx.head(constants.ENDPOINT, timeout=20, follow_redirects=True)
         found = hf_hub_download(source.hub_repo, target.name, local_dir=target.parent)
     except (GatedRepoError, RepositoryNotFoundError) as error:
         raise WeightsError(
             f"The hub does not let you download {target.name}: access is gated, or you are not logged in.",
             where=address,
             fix=f"open {address} in a browser, ask for access, create a token, run `hf auth login`, and repeat "
-            f"the command. {how_to(info, root)}",
+            f"the command. Otherwise, by hand: {how_to(info, root, by_hand=True)}",
         ) from error
-    except (HfHubHTTPError, OSError) as error:
+    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
         raise _unreachable(info, address, root, error) from error
-    _check(info, source, Path(found))
+    _check(info, Path(found), source.size_bytes, source.sha256 or "")
 
 
 def _from_address(
     info: EncoderInfo, source: WeightsSource, root: Path, target: Path, progress: Progress
 ) -> None:
+    archive = source.archive
+    url, size, sha256 = (
+        (source.url, source.size_bytes, source.sha256)
+        if archive is None
+        else (archive.url, archive.size_bytes, archive.sha256)
+    )
     import httpx
 
-    assert source.url is not None
-    part = target.with_name(target.name + ".part")
-    done = part.stat().st_size if part.exists() else 0
+    assert url is not None
+    part = target.with_name(target.name + (".part" if archive is None else ".zip.part"))
     try:
-        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {})
-        with httpx.stream("GET", source.url, headers=headers, follow_redirects=True, timeout=60) as reply:
-            if reply.status_code == 416:  # nothing is left to send: the part is complete
-                reply.read()
-            else:
-                reply.raise_for_status()
-                resumed = reply.status_code == 206
-                done = done if resumed else 0
-                length = reply.headers.get("content-length")
-                total = done + int(length) if length else source.size_bytes
-                with part.open("ab" if resumed else "wb") as stream:
-                    for chunk in reply.iter_bytes():
-                        stream.write(chunk)
-                        done += len(chunk)
-                        progress(done, total)
+        download(url, part, verifiable=bool(sha256), size=size, progress=progress)
     except httpx.HTTPError as error:
-        raise _unreachable(info, source.url, root, error) from error
-    _check(info, source, part)
-    part.replace(target)
+        raise _unreachable(info, url, root, error) from error
+    _check(info, part, size, sha256 or hash_prefix(url))
+    if archive is None:
+        part.replace(target)
+    else:
+        _unpack(part, archive.member, target)
+        part.unlink()
     sync_folder(target.parent)
 
 
-def _check(info: EncoderInfo, source: WeightsSource, path: Path) -> None:
-    """Refuse and remove a file that is not the official one, where size or hash are known."""
+def _unpack(archive: Path, member: str, target: Path) -> None:
+    """Take one file out of a zip archive; the name inside decides nothing about where it is written."""
+    temporary = target.with_name(f".{target.name}.tmp")
+    try:
+        with zipfile.ZipFile(archive) as opened, opened.open(member) as inner, temporary.open("wb") as out:
+            shutil.copyfileobj(inner, out, 1 << 20)
+        temporary.replace(target)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise WeightsError(f"The downloaded archive holds no sound {member}.", where=str(archive)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _check(info: EncoderInfo, path: Path, size_bytes: int | None, sha256: str) -> None:
+    """Refuse and remove a file that is not the official one, where size, hash or the hash's first digits are known."""
     size = path.stat().st_size
-    if source.size_bytes and size != source.size_bytes:
-        problem = f"it has {size} bytes, and should have {source.size_bytes}"
-    elif source.sha256 and (found := sha256_of(path)) != source.sha256:
-        problem = f"its sha256 is {found}, and should be {source.sha256}"
+    if size_bytes and size != size_bytes:
+        problem = f"it has {size} bytes, and should have {size_bytes}"
+    elif sha256 and not (found := sha256_of(path)).startswith(sha256):
+        problem = f"its sha256 is {found}, and should be {sha256}{'' if len(sha256) == 64 else '...'}"
     else:
         return
     path.unlink()
@@ -139,8 +167,27 @@ def _unreachable(info: EncoderInfo, address: str, root: Path, error: Exception) 
     return WeightsError(
         f"The weights of {info.name} could not be downloaded ({type(error).__name__}: {str(error)[:200]}).",
         where=address,
-        fix=f"with a network, repeat the command: it carries on where it stopped. Without one: {how_to(info, root)}",
+        fix="with a network, repeat the command: it carries on where it stopped. Without one: "
+        + how_to(info, root, by_hand=True),
     )
+
+
+def slim_path(info: EncoderInfo, root: Path, found: ResolvedWeights, explicit: Path | None) -> Path:
+    """Where the slim form of a checkpoint goes: the encoder's own name only for its own checkpoint.
+
+    Raises:
+        WeightsError: a file of the user's would be taken for the encoder's own later.
+    """
+    if explicit is None or found.status == "verified":
+        return root / (stem(info) + SLIM_SUFFIX)
+    out = root / (explicit.stem + SLIM_SUFFIX)
+    if out.name in file_names(info):
+        raise WeightsError(
+            f"{out.name} is the name of the encoder's own slim form, and {explicit.name} is not its official file.",
+            where=str(explicit),
+            fix="rename your file first",
+        )
+    return out
 
 
 def slim(info: EncoderInfo, found: ResolvedWeights, out: Path) -> int:
@@ -152,8 +199,6 @@ def slim(info: EncoderInfo, found: ResolvedWeights, out: Path) -> int:
     """
     import torch
     from safetensors.torch import save_file
-
-    from .weights import SLIM_SOURCE, slim_source
 
     pick = getattr(getattr(info.load, "__self__", None), "slim", None)
     if pick is None or found.path is None:
@@ -167,6 +212,7 @@ def slim(info: EncoderInfo, found: ResolvedWeights, out: Path) -> int:
         after = info.load(temporary, "cpu").state_dict()
         if before.keys() != after.keys() or not all(torch.equal(before[k], after[k]) for k in before):
             raise WeightsError(f"The slim form of {info.name} would not load to the same encoder.")
+        shutil.copymode(found.path, temporary)  # safetensors writes for the owner alone
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
@@ -183,4 +229,9 @@ def verify(info: EncoderInfo, root: Path | None, store: Store) -> tuple[Resolved
         return found, "is the official file"
     if official:
         return found, f"is NOT the official file: sha256 {found.sha256}, expected {official}"
+    digits = hash_prefix(info.weights.file_name) if info.weights else ""
+    if digits and found.path.name == Path(info.weights.file_name).name:  # type: ignore[union-attr]
+        if found.sha256.startswith(digits):
+            return found, "has the sha256 whose first digits the official name carries"
+        return found, f"is NOT the official file: sha256 {found.sha256}, expected {digits}..."
     return found, f"cannot be compared: no official sha256 is known; it has {found.sha256}"

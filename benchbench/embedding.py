@@ -406,6 +406,6 @@ def _distinct(preprocesses: Sequence[Preprocess]) -> dict[str, Preprocess]:
 
 def _recipe(preprocess: Preprocess) -> dict[str, Any]:
     """A preprocess as JSON; where it is stated does not change what it does."""
-    values = dataclasses.asdict(preprocess)
+    values = dataclasses.asdict(preprocess) | preprocess.crop_version()
     del values["source"]
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}

@@ -129,10 +129,23 @@ def choose_device(wanted: str) -> str:
 
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
+    try:
+        device = torch.device(wanted)
+        if (
+            device.type != "cuda"
+        ):  # a GPU is counted, not touched: that would start CUDA in a process that forks
+            torch.empty(0, device=device)
+    except Exception as error:  # torch raises another kind for every backend it was built without
         raise BenchError(
-            "There is no CUDA device here.",
-            where=f"--device {wanted}",
-            fix="use --device cpu, or see what is wrong with: bench doctor",
+            f"There is no device {wanted!r} here.",
+            fix="use auto, cpu, cuda or cuda:N",
+        ) from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BenchError(
+            "There is no CUDA device here."
+            if not torch.cuda.device_count()
+            else "There is no such CUDA device.",
+            where=f"device {wanted}",
+            fix="use the device cpu, or see what is wrong with: bench doctor",
         )
     return wanted

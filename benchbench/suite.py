@@ -40,8 +40,9 @@ class EncoderUse(_Strict):
     crop: Literal["none", "fundus_circle", "automorph_m0"] | None = Field(
         None, description="Remove the black frame first, whatever the encoder's own preprocessing says."
     )
-    decode: Literal["exact", "fast"] | None = Field(
-        None, description="fast: scaled JPEG decoding; part of the identity, its deviation is reported."
+    decode: Literal["exact", "fast", "reference"] | None = Field(
+        None,
+        description="fast: scaled JPEG decoding; reference: the official code's pixels, slower. Part of the identity.",
     )
     backend: Literal["torch", "openvino"] = Field("torch", description="What runs the forward pass on a CPU.")
 

@@ -265,7 +265,7 @@ def encoder_label(use: EncoderUse) -> str:
     extras = [
         use.precision if use.precision != "fp32" else "",
         use.crop or "",
-        use.decode if use.decode == "fast" else "",
+        use.decode if use.decode not in (None, "exact") else "",
         use.backend if use.backend != "torch" else "",
         Path(use.weights).name if use.weights else "",
     ]
@@ -279,7 +279,7 @@ def encoder_identity(state: EncoderState) -> dict[str, Any]:
         "variant": state.info.variant,
         "version": state.info.version,
         "weights": state.weights.sha256,
-        "preprocess": dataclasses.asdict(state.info.preprocess),
+        "preprocess": dataclasses.asdict(state.info.preprocess) | state.info.preprocess.crop_version(),
         "pooling": state.info.pooling,
         "precision": state.precision,
         "backend": state.backend,

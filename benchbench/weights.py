@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import struct
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
@@ -159,8 +160,17 @@ def slim_source(path: Path) -> str | None:
         return None
 
 
-def how_to(info: EncoderInfo, root: Path | None) -> str:
-    """What a person does to get the checkpoint: licence, where to click, the file's name and folder."""
+def hash_prefix(name: str) -> str:
+    """The first digits of the sha256 in a name by torch's convention, ``resnet50-0676ba61.pth``; else empty."""
+    found = re.search(r"-([0-9a-f]{8,64})\.\w+$", name)
+    return found[1] if found else ""
+
+
+def how_to(info: EncoderInfo, root: Path | None, by_hand: bool = False) -> str:
+    """What a person does to get the checkpoint: licence, where to click, the file's name and folder.
+
+    `by_hand` leaves out the command that downloads it, for when that command has failed.
+    """
     source = info.weights
     if source is None:
         return f"{info.name} needs no weights."
@@ -169,7 +179,7 @@ def how_to(info: EncoderInfo, root: Path | None) -> str:
     if source.gated:
         lines.append("Access is gated: ask for it on the hosting page and log in first.")
     lines.append(f"Licence: {source.licence}.")
-    if source.url or source.hub_repo:
+    if not by_hand and (source.url or source.hub_repo or source.archive):
         lines.append(f"Or let benchbench download it: bench weights fetch {spelled(info)} --accept-licence")
     return " ".join(line for line in lines if line)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 from pathlib import Path
 
@@ -39,8 +40,10 @@ def test_a_file_that_would_run_code_is_refused_and_runs_nothing(
     torch.save(
         {"model": {"a": torch.ones(2)}, "evil": Evil()}, "c.pth", _use_new_zipfile_serialization=not legacy
     )
-    with pytest.raises(WeightsError, match="would run code"):
+    with pytest.raises(WeightsError, match="would run code") as caught:
         read(tmp_path / "c.pth")
+    assert f"asks for {os.system.__module__}.system" in str(caught.value)
+    assert "weights_only" not in str(caught.value)  # torch's advice is to read it without protection
     assert not (tmp_path / "pwned.txt").exists()
 
 
@@ -63,6 +66,45 @@ def test_damaged_files_are_named(damage: str, suffix: str, tmp_path: Path) -> No
     with pytest.raises(WeightsError) as caught:
         tensors(path)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"<!DOCTYPE html><html>log in</html>", "web page"),
+        (b"\n  <html>", "web page"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(50), "PNG"),
+        (b"version https://git-lfs.github.com/spec/v1", "version https://git-lfs"),
+        (b"", "empty"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.pth", "a.bin", "a.safetensors"])
+def test_a_file_that_is_no_checkpoint_is_told_by_its_first_bytes(
+    content: bytes, told: str, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match="is not a checkpoint: it ") as caught:
+        read(tmp_path / name)
+    assert told in str(caught.value)
+    assert "run code" not in str(caught.value)
+
+
+def test_safetensors_are_read_under_any_name(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.ones(2)}, tmp_path / "pytorch_model.bin")
+    assert torch.equal(read(tmp_path / "pytorch_model.bin")["a"], torch.ones(2))
+
+
+def test_a_misfit_names_the_expected_and_the_found_sha256(tmp_path: Path) -> None:
+    path = tmp_path / "c.pth"
+    torch.save({"bias": torch.zeros(2)}, path)
+    with pytest.raises(WeightsError) as caught:
+        fit(torch.nn.Linear(3, 2), tensors(path), path, "retfound_green")
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert f"expected 431de5dbc1bebbb32f60e2c0bcf8daa4f8bcbf06f7cb1e1dc97ec589713942e1, found {found}" in str(
+        caught.value
+    )
 
 
 def test_old_torch_files_without_a_zip_archive_are_read(tmp_path: Path) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import io
 import threading
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from benchbench import EncoderInfo, Preprocess, WeightsSource
+from benchbench import EncoderInfo, Preprocess, WeightsArchive, WeightsSource
 from benchbench.cli.weights import weights as weights_command
 from benchbench.downloads import fetch, slim, verify
 from benchbench.errors import BenchError, WeightsError
@@ -130,20 +132,29 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     break_off = False
     requests: list[str | None] = []  # noqa: RUF012
+    conditions: list[str | None] = []  # noqa: RUF012
+    content, kind, tag = CONTENT, "application/octet-stream", ""
 
     def do_GET(self) -> None:
         asked = self.headers.get("Range")
         type(self).requests.append(asked)
+        type(self).conditions.append(condition := self.headers.get("If-Range"))
+        if condition and condition != self.tag:
+            asked = None  # another file by now: all of it
         start = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
-        if start >= len(CONTENT):
+        content = self.content
+        if start >= len(content):
             self.send_response(416)
             self.end_headers()
             return
         self.send_response(206 if asked else 200)
-        self.send_header("Content-Length", str(len(CONTENT) - start))
+        self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("Content-Type", self.kind)
+        if self.tag:
+            self.send_header("ETag", self.tag)
         self.end_headers()
         half = type(self).break_off and not asked
-        self.wfile.write(CONTENT[start : len(CONTENT) // 2] if half else CONTENT[start:])
+        self.wfile.write(content[start : len(content) // 2] if half else content[start:])
 
     def log_message(self, *args: object) -> None:
         pass
@@ -151,7 +162,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    Handler.break_off, Handler.requests = False, []
+    Handler.break_off, Handler.requests, Handler.conditions = False, [], []
+    Handler.content, Handler.kind, Handler.tag = CONTENT, "application/octet-stream", ""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -188,6 +200,94 @@ def test_a_file_that_is_not_the_official_one_is_removed(address: str, tmp_path: 
         with pytest.raises(WeightsError, match="not the official file"):
             fetch(wrong, tmp_path, store, accept_licence=True)
         assert list(tmp_path.glob("official*")) == []
+
+
+def test_a_part_of_another_version_of_the_file_is_not_carried_on(
+    address: str, tmp_path: Path, store: Store
+) -> None:
+    unhashed = card(url=address, sha256=None)
+    Handler.break_off, Handler.tag = True, '"one"'
+    with pytest.raises(WeightsError, match="carries on"):
+        fetch(unhashed, tmp_path, store, accept_licence=True)
+    Handler.break_off, Handler.tag, Handler.content = False, '"two"', CONTENT[::-1]
+    fetch(unhashed, tmp_path, store)
+    assert (tmp_path / "official.pth").read_bytes() == CONTENT[::-1]
+    assert Handler.conditions == [None, '"one"']
+    assert [p.name for p in tmp_path.glob("official*")] == ["official.pth"]
+
+
+def test_a_part_that_nothing_vouches_for_is_begun_again(address: str, tmp_path: Path, store: Store) -> None:
+    (tmp_path / "official.pth.part").write_bytes(b"of something else")
+    fetch(card(url=address, sha256=None), tmp_path, store, accept_licence=True)
+    assert Handler.requests == [None]
+    assert (tmp_path / "official.pth").read_bytes() == CONTENT
+
+
+def test_a_web_page_in_place_of_the_file_is_refused(address: str, tmp_path: Path, store: Store) -> None:
+    Handler.content, Handler.kind = b"<html>log in</html>", "text/html; charset=utf-8"
+    with pytest.raises(WeightsError, match="web page"):
+        fetch(card(url=address, sha256=None), tmp_path, store, accept_licence=True)
+    assert list(tmp_path.glob("official*")) == []
+
+
+def test_another_file_under_the_official_name_is_not_taken_for_it(tmp_path: Path, store: Store) -> None:
+    (tmp_path / "official.pth").write_bytes(b"junk")
+    with pytest.raises(WeightsError, match="not the official one") as caught:
+        fetch(card(url="http://127.0.0.1:9/official.pth"), tmp_path, store, accept_licence=True)
+    assert hashlib.sha256(b"junk").hexdigest() in str(caught.value)
+
+
+@pytest.mark.parametrize("digits", [SHA256[:8], "0676ba61"])
+def test_the_digits_in_a_name_are_compared(digits: str, address: str, tmp_path: Path, store: Store) -> None:
+    name = f"net-{digits}.pth"
+    info = card(url=address.replace("official.pth", name), file_name=name, sha256=None)
+    if SHA256.startswith(digits):
+        fetch(info, tmp_path, store, accept_licence=True)
+        assert "first digits" in verify(info, tmp_path, store)[1]
+        (tmp_path / name).write_bytes(b"junk")
+        assert "NOT the official file" in verify(info, tmp_path, store)[1]
+    else:
+        with pytest.raises(WeightsError, match="should be 0676ba61"):
+            fetch(info, tmp_path, store, accept_licence=True)
+
+
+def zipped(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("inside", ["Folder/official.pth", "../../official.pth"])
+def test_a_checkpoint_in_an_archive_is_taken_out_alone(
+    inside: str, address: str, tmp_path: Path, store: Store
+) -> None:
+    Handler.content = zipped({"../evil.txt": b"evil", inside: CONTENT})
+    sha256 = hashlib.sha256(Handler.content).hexdigest()
+    archive = WeightsArchive(address, inside, sha256, len(Handler.content))
+    info = card(archive=archive, file_name="Folder/official.pth")
+    found = fetch(info, tmp_path / "w", store, accept_licence=True)
+    assert (found.path, found.status) == (tmp_path / "w" / "Folder" / "official.pth", "verified")
+    assert [p.name for p in (tmp_path / "w").rglob("*") if p.is_file()] == ["official.pth"]
+    assert not (tmp_path / "evil.txt").exists()
+    found.path.unlink()
+    wrong = card(archive=replace(archive, sha256="0" * 64), file_name="Folder/official.pth")
+    with pytest.raises(WeightsError, match="not the official file"):
+        fetch(wrong, tmp_path / "w", store)
+
+
+def test_without_the_hub_the_message_comes_at_once_and_does_not_send_in_circles(
+    tmp_path: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    client: list[object] = []  # it would try again and again
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *a, **k: client.append(a))
+    with pytest.raises(WeightsError) as caught:
+        fetch(card(hub_repo="someone/mine"), tmp_path, store, accept_licence=True)
+    assert client == []
+    assert f"put official.pth into {tmp_path}" in str(caught.value)
+    assert "Or let benchbench download it" not in str(caught.value)
 
 
 def test_without_a_network_the_file_and_folder_are_named(tmp_path: Path, store: Store) -> None:
@@ -230,6 +330,25 @@ def test_the_slim_form_loads_to_the_same_encoder_and_stays_verified(tmp_path: Pa
     assert verify(info, tmp_path, store)[1] == "is the official file"
 
 
+def test_the_slim_form_of_a_users_file_is_not_taken_for_the_encoders_own(
+    tmp_path: Path, store: Store
+) -> None:
+    info, root = registry().encoder("resnet50"), tmp_path / "root"
+    mine = resnet_file(tmp_path).rename(tmp_path / "fine_tuned.pth")
+    mine.chmod(0o640)
+    command = ["slim", "resnet50", "--weights-root", str(root), "--weights"]
+    done = CliRunner().invoke(weights_command, [*command, str(mine)])
+    assert done.exit_code == 0, done.output
+    out = root / f"fine_tuned{SLIM_SUFFIX}"
+    assert [p.name for p in root.iterdir()] == [out.name]
+    assert out.stat().st_mode & 0o777 == 0o640
+    assert resolve(info, root, store).status == "missing"
+    own = mine.rename(tmp_path / "resnet50.pth")
+    refused = CliRunner().invoke(weights_command, [*command, str(own)])
+    assert isinstance(refused.exception, WeightsError)
+    assert "rename your file" in str(refused.exception)
+
+
 def test_a_plugin_without_slim_form_says_so(tmp_path: Path, store: Store) -> None:
     (tmp_path / "official.pth").write_bytes(CONTENT)
     with pytest.raises(WeightsError, match="no slim form"):
@@ -252,6 +371,38 @@ def test_commands_list_and_verify(tmp_path: Path) -> None:
     assert checked.return_value == 1
     told = CliRunner().invoke(weights_command, ["how-to", "deretfound"])
     assert "zenodo.org/records/13340936" in told.output
+
+
+def test_every_first_party_card_is_complete_with_every_variant() -> None:
+    from benchbench.testing.encoder_cards import card_problems
+
+    problems = {}
+    for info in registry().encoders.values():
+        for name in ("default", *(v.name for v in info.variants)):
+            if found := list(card_problems(info.with_variant(name))):
+                problems[f"{info.name}:{name}"] = found
+    assert problems == {}
+
+
+def test_a_shown_card_names_its_sources_and_what_is_not_stated() -> None:
+    from benchbench.cli.listing import show
+
+    def card_of(name: str) -> str:
+        return " ".join(CliRunner().invoke(show, ["encoder", name]).output.split())
+
+    green = card_of("retfound_green")
+    for source in (
+        "README of the RETFound-Green repository",  # preprocess
+        "releases/download/v0.1/ retfoundgreen_statedict.pth".replace(" ", ""),
+        "ophthalmic-foundation-model-benchmark",  # size and hash
+    ):
+        assert source.replace(" ", "") in green.replace(" ", "")
+    assert "https://huggingface.co/YukunZhou/RETFound_mae_natureCFP" in card_of("retfound_mae_cfp")
+    assert "zenodo.org/records/13340936/files/PreTraining.zip" in card_of("deretfound")
+    unstated = card_of("visionfm_oct")
+    assert "pre-trained on: not stated" in unstated
+    assert "compute: not stated" in unstated
+    assert "compute: none" in card_of("untrained/resnet18")
 
 
 def test_every_first_party_checkpoint_has_a_licence_a_way_and_a_citation() -> None:

@@ -214,26 +214,39 @@ def _encoder_lines(info: EncoderInfo) -> Iterable[tuple[str, str]]:
     yield "name", info.name + (f" (also {', '.join(info.aliases)})" if info.aliases else "")
     yield "title", info.title
     yield "architecture", info.architecture
-    yield "parameters", f"{info.parameters:,}" if info.parameters else ""
+    yield "parameters", f"{info.parameters:,}" if info.parameters else "not stated"
     yield "embedding", f"{info.embed_dim} numbers: {info.pooling}"
-    yield "preprocess", describe_preprocess(info)
+    yield "preprocess", f"{describe_preprocess(info)}\nstated in: {info.preprocess.source or 'not stated'}"
     for v in info.variants:
         yield "variant", f"{info.name}:{v.name}  {v.title}"
     yield "licence", info.licence
-    if info.weights:
-        w = info.weights
-        size = f", {w.size_bytes:,} bytes" if w.size_bytes else ""
-        yield "weights", f"{w.file_name}{size}{', gated' if w.gated else ''}\n{w.how_to_obtain}"
-        yield "sha256", w.sha256 or "not published"
-    else:
-        yield "weights", "none: an untrained control"
+    yield from _weights_lines(info)
     for p in info.pretraining:
-        yield "pre-trained on", f"{p.name}, {p.images or '?'} images ({p.source})"
+        images = f"{p.images:,} images" if p.images else "number of images not stated"
+        yield "pre-trained on", f"{p.name}, {images} ({p.source})"
+    if not info.pretraining:
+        yield "pre-trained on", "nothing" if info.weights is None else "not stated"
     if info.compute:
-        days = f"{info.compute.gpu_days} GPU-days, " if info.compute.gpu_days else ""
-        yield "declared compute", f"{days}{info.compute.hardware} ({info.compute.source})"
+        days = f"{info.compute.gpu_days:g} GPU-days" if info.compute.gpu_days else "GPU-days not stated"
+        yield "compute", f"declared: {days}, {info.compute.hardware} ({info.compute.source})"
+    else:
+        yield "compute", "none" if info.weights is None else "not stated"
     yield "notes", info.notes
     yield "citation", info.citation
+
+
+def _weights_lines(info: EncoderInfo) -> Iterable[tuple[str, str]]:
+    w = info.weights
+    if w is None:
+        yield "weights", "none: an untrained control"
+        return
+    size = f", {w.size_bytes:,} bytes" if w.size_bytes else ""
+    yield "weights", f"{w.file_name}{size}{', gated' if w.gated else ''}\n{w.how_to_obtain}"
+    yield "sha256", w.sha256 or "not published"
+    yield "address", w.url or (f"https://huggingface.co/{w.hub_repo}" if w.hub_repo else "")
+    if w.archive:
+        yield "archive", f"{w.archive.url}, {w.archive.size_bytes:,} bytes, sha256 {w.archive.sha256}"
+    yield "weights seen", w.source or "not stated"
 
 
 def _dataset_lines(info: DatasetInfo) -> Iterable[tuple[str, str]]:

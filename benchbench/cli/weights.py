@@ -153,16 +153,16 @@ def verify_(names: tuple[str, ...], weights_root: Path | None) -> int:
 )
 def slim_(names: tuple[str, ...], weights_root: Path | None, explicit: Path | None) -> None:
     """Write the encoder's own part of a checkpoint as safetensors (RETFound: 1.13 instead of 3.68 GiB)."""
-    from ..downloads import slim
+    from ..downloads import slim, slim_path
     from ..errors import WeightsError
     from ..store import Store
-    from ..weights import SLIM_SUFFIX, how_to, resolve, spelled, stem
+    from ..weights import how_to, resolve, spelled
 
     root = _root(weights_root)
     for info in _encoders(names):
         found = resolve(info, root, Store(), explicit)
         if found.path is None:
             raise WeightsError(f"The weights of {spelled(info)} are not here.", fix=how_to(info, root))
-        out = root / (stem(info) + SLIM_SUFFIX)
+        out = slim_path(info, root, found, explicit)
         before, after = found.path.stat().st_size, slim(info, found, out)
         click.echo(f"{out}: {after / 2**30:.2f} GiB instead of {before / 2**30:.2f} GiB")

@@ -175,7 +175,8 @@ def _decode_fast_codec(data: bytes, path: str | Path) -> np.ndarray | None:
         check_size(height, width, path)
         try:
             image = vips.Image.new_from_buffer(data, "", access="sequential", fail_on="truncated")
-            return _rgb_of_bands(np.asarray(image.numpy()))
+            bands = np.asarray(image.numpy())
+            return rgb_of_bands(bands) if bands.dtype == np.uint8 else None
         except vips.Error:
             return None
     return None
@@ -210,9 +211,8 @@ def _is_plain_png(data: bytes) -> bool:
     return data.startswith(_PNG) and len(data) > 33 and data[12:16] == b"IHDR" and data[24] == 8
 
 
-def _rgb_of_bands(pixels: np.ndarray) -> np.ndarray | None:
-    if pixels.dtype != np.uint8:
-        return None
+def rgb_of_bands(pixels: np.ndarray) -> np.ndarray:
+    """(H, W) or (H, W, 1 to 4) uint8 as (H, W, 3): grey is repeated, transparency left out."""
     if pixels.ndim == 2 or pixels.shape[2] <= 2:  # grey, or grey and alpha
         grey = pixels if pixels.ndim == 2 else pixels[:, :, 0]
         return np.repeat(grey[:, :, None], 3, axis=2)

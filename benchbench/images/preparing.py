@@ -1,8 +1,9 @@
 """From decoded pixels to the uint8 input of an encoder: crop, resize, centre crop.
 
-The geometry is torchvision's (``Resize`` then ``CenterCrop``), rounding included. Resizing uses torch's
-antialiased uint8 kernel at a tenth of Pillow's time: one pixel in thousands differs by one grey level, fewer
-than one in 100,000 by two. Small images, where speed does not matter, are resized by Pillow itself.
+The geometry is torchvision's (``Resize`` then ``CenterCrop``), rounding included. Large images are resized by
+torch's antialiased uint8 kernel at a tenth of Pillow's time, where a few values in a thousand differ from Pillow's
+by one grey level (docs/reference/performance.md says when it is more). Small images, where speed does not matter,
+and all images of recipes with ``decode="reference"``, are resized by Pillow itself.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..api import Preprocess
 from ..errors import DataError
-from .decoding import decode_bytes, decode_scaled, image_size, read_file
+from .decoding import check_size, decode_bytes, decode_scaled, image_size, read_file, rgb_of_bands
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -31,7 +32,8 @@ def prepare(source: Source, preprocess: Preprocess) -> np.ndarray:
     """One image as the encoder's uint8 input, (size, size, 3).
 
     Args:
-        source: File, Pillow image, or (H, W) or (H, W, 3) uint8 array.
+        source: File, Pillow image, or uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); transparency is
+            ignored, as Pillow's ``convert("RGB")`` does.
         preprocess: The recipe; normalisation is left to `to_input`.
 
     Raises:
@@ -88,18 +90,19 @@ class _Pixels:
 
 
 def as_rgb(image: Any) -> np.ndarray:
-    """A Pillow image or a uint8 array as (H, W, 3) uint8."""
+    """A Pillow image or a uint8 array as (H, W, 3) uint8, by the rules for files: the same modes and sizes."""
     if hasattr(image, "convert"):
+        check_size(image.height, image.width, "a Pillow image")
         return np.array(image.convert("RGB"))
     pixels = np.asarray(image)
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+    channels = {2: 1, 3: pixels.shape[-1]}.get(pixels.ndim) if pixels.ndim else None
+    if pixels.dtype != np.uint8 or channels not in (1, 3, 4):
         raise DataError(
-            f"An image array must be uint8 of shape (H, W) or (H, W, 3), not {pixels.dtype} {pixels.shape}.",
+            f"An image array must be uint8 of shape (H, W), (H, W, 3) or (H, W, 4), not {pixels.dtype} {pixels.shape}.",
             fix="scale it to 0..255 and convert it to uint8 RGB",
         )
-    return pixels
+    check_size(pixels.shape[0], pixels.shape[1], "an array")
+    return rgb_of_bands(pixels)
 
 
 def resized_size(height: int, width: int, p: Preprocess) -> tuple[int, int]:
@@ -119,7 +122,7 @@ def fit(pixels: np.ndarray, p: Preprocess) -> np.ndarray:
     """Resize (H, W, 3) uint8 and bring it to (size, size, 3) by the recipe."""
     height, width = resized_size(pixels.shape[0], pixels.shape[1], p)
     small = min(pixels.shape[0] / height, pixels.shape[1] / width) < PILLOW_BELOW
-    if p.interpolation == "lanczos" or (p.resizer == "pil" and small):
+    if p.interpolation == "lanczos" or (p.resizer == "pil" and (small or p.decode == "reference")):
         out = resize_pillow(pixels, height, width, p.interpolation)
     else:
         out = resize(pixels, height, width, p.interpolation)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api import EncoderInfo
-from ..errors import BenchError
+from .encoder_cards import card_problems
+from .encoder_checkpoints import refusal_problems, use_problems
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,60 +20,56 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4
 """Largest difference, relative to the largest value, between batch sizes."""
+SAME = 1e-6
+"""Below this difference, by the same measure, two embeddings are one."""
 DEVICE_TOLERANCE = 1e-2
 """The same between CPU and GPU, whose default matrix products are less exact."""
 
 
 def check_encoder(info: EncoderInfo, weights: Path | None, run: Run) -> list[Finding]:
     """All checks of one encoder, with its checkpoint where there is one, else with random weights."""
-    from ..store import Store
-    from ..weights import default_root, resolve
-
     title = f"encoder {info.name}"
-    findings = run(f"{title}: the card is complete", lambda: _card(info))
-    path = weights or resolve(info, default_root(), Store()).path
+    findings = run(f"{title}: the card is complete", lambda: card_problems(info))
+    path = _checkpoint(info, weights)
     try:
         module = info.load(path, "cpu")
     except Exception as error:  # whatever the plugin raises, the author wants to read it here
         return [*findings, *run(f"{title}: it loads", [f"{type(error).__name__}: {error}"])]
-    findings += run(f"{title}: embeddings have the declared shape and type", lambda: _shape(info, module))
-    findings += run(
-        f"{title}: embeddings are the same on every run", lambda: _deterministic(info, module, path)
-    )
-    findings += run(f"{title}: the batch size does not matter", lambda: _batches(info, module))
-    findings += run(f"{title}: unusual images are embedded", lambda: _unusual(info, module))
+    checks: dict[str, Callable[[], Iterator[str]]] = {
+        "embeddings have the declared shape and type": lambda: _shape(info, module),
+        "the card declares the module's parameters": lambda: _parameters(info, module),
+        "different images have different embeddings": lambda: _distinct(info, module),
+        "embeddings are the same on every run": lambda: _deterministic(info, module, path),
+        "the batch size does not matter": lambda: _batches(info, module),
+        "unusual images are embedded": lambda: _unusual(info, module),
+        "layer groups cover all parameters once": lambda: _groups(info, module),
+    }
     if _has_gpu():
-        findings += run(f"{title}: CPU and GPU agree", lambda: _devices(info, module, path))
-    findings += run(f"{title}: layer groups cover all parameters once", lambda: _groups(info, module))
+        checks["CPU and GPU agree"] = lambda: _devices(info, module, path)
     if info.weights is not None:
-        findings += run(f"{title}: a wrong checkpoint is refused", lambda: _refuses(info))
-    for variant in info.variants:
-        findings += run(
-            f"{title}: variant {variant.name} is complete", lambda v=variant: _card(info.with_variant(v.name))
+        images = _pixels(info, 2)
+        checks["a wrong checkpoint is refused"] = lambda: refusal_problems(info)
+        checks["the checkpoint is used, all of it"] = lambda: use_problems(
+            info, module, path, lambda m: _embed(info, m, images)
         )
-    return findings
+    for variant in info.variants:
+        checks[f"variant {variant.name} is complete"] = lambda v=variant.name: _variant(info, v, weights)  # type: ignore[misc]
+    return findings + [f for promise, check in checks.items() for f in run(f"{title}: {promise}", check)]
 
 
-def _card(info: EncoderInfo) -> Iterator[str]:
-    for field in ("title", "architecture", "pooling", "licence"):
-        if not str(getattr(info, field)).strip():
-            yield f"`{field}` is empty"
-    if info.weights is not None:
-        if not info.citation.strip():
-            yield "`citation` is empty: give the BibTeX entry of the paper"
-        if not info.weights.how_to_obtain.strip() or not info.weights.licence.strip():
-            yield "`weights` must say how to obtain the file and its licence"
-        for name in (info.weights.file_name, *info.weights.other_names):
-            if name.startswith("/") or ".." in Path(name).parts:
-                yield f"the weights file name {name!r} must be relative to the weights root"
-    if info.preprocess.size < 1 or not info.preprocess.source.strip():
-        yield "`preprocess` needs a size, and a `source` that says where the recipe is stated"
-    for names in ([v.name for v in info.variants], [s.name for s in info.pretraining]):
-        if len(set(names)) != len(names):
-            yield f"names occur twice: {', '.join(names)}"
-    for entry in info.pretraining:
-        if not entry.source.strip():
-            yield f"the pre-training set {entry.name!r} has no source"
+def _checkpoint(info: EncoderInfo, weights: Path | None) -> Path | None:
+    from ..store import Store
+    from ..weights import default_root, resolve
+
+    return weights or resolve(info, default_root(), Store()).path
+
+
+def _variant(info: EncoderInfo, name: str, weights: Path | None) -> Iterator[str]:
+    """Card, loading, shape; a variant with a checkpoint of its own is not given the default's."""
+    variant = info.with_variant(name)
+    yield from card_problems(variant)
+    own = variant.weights != info.weights
+    yield from _shape(variant, variant.load(_checkpoint(variant, None if own else weights), "cpu"))
 
 
 def _pixels(info: EncoderInfo, n: int, seed: int = 0) -> np.ndarray:
@@ -111,10 +108,25 @@ def _shape(info: EncoderInfo, module: Any) -> Iterator[str]:
         yield f"embeddings are {out.dtype}, not float32"
     if not np.isfinite(out.float().numpy()).all():
         yield "embeddings hold values that are not finite"
-    if info.parameters is not None:
-        counted = sum(p.numel() for p in module.parameters())
-        if counted != info.parameters:
-            yield f"the card declares {info.parameters} parameters, the module has {counted}"
+
+
+def _parameters(info: EncoderInfo, module: Any) -> Iterator[str]:
+    counted = sum(p.numel() for p in module.parameters())
+    if info.parameters is not None and counted != info.parameters:
+        yield f"the card declares {info.parameters} parameters, the module has {counted}"
+
+
+def _distinct(info: EncoderInfo, module: Any) -> Iterator[str]:
+    import numpy as np
+
+    pixels = _pixels(info, 3)
+    pixels[1] = 255 - pixels[0]
+    pixels[2] = np.linspace(0, 255, info.preprocess.size, dtype=np.uint8)[:, None, None]
+    out = _embed(info, module, pixels)
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        if _difference(out[a], out[b]) < SAME:
+            yield "different images give the same embedding: does the output depend on the input?"
+            return
 
 
 def _deterministic(info: EncoderInfo, module: Any, path: Path | None) -> Iterator[str]:
@@ -199,25 +211,3 @@ def _groups(info: EncoderInfo, module: Any) -> Iterator[str]:
         yield f"{len(unknown)} names are no parameters, for instance {unknown[0]}"
     if double := sorted(name for name, count in grouped.items() if count > 1):
         yield f"{len(double)} parameters are in more than one group, for instance {double[0]}"
-
-
-def _refuses(info: EncoderInfo) -> Iterator[str]:
-    import torch
-    from safetensors.torch import save_file
-
-    with tempfile.TemporaryDirectory() as folder:
-        wrong = {
-            "a checkpoint of something else": Path(folder) / "other.safetensors",
-            "a file that is no checkpoint": Path(folder) / "text.pth",
-        }
-        save_file({"encoder.weight": torch.zeros(3, 3)}, wrong["a checkpoint of something else"])
-        wrong["a file that is no checkpoint"].write_text("this is not a checkpoint")
-        for what, path in wrong.items():
-            try:
-                info.load(path, "cpu")
-            except BenchError:
-                continue
-            except Exception as error:
-                yield f"{what} raises {type(error).__name__}, not WeightsError, which would say what was expected"
-            else:
-                yield f"{what} is loaded without an error: compare names and shapes (benchbench.checkpoints.fit)"

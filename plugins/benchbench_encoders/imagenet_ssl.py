@@ -213,7 +213,7 @@ ENCODERS = (
                 "patch_mean",
                 "RETFound's feature",
                 pooling=POOLING,
-                load=patch_mean_recipe("mae_vitb16", VIT_B16).load,
+                load=patch_mean_recipe("mae_vitb16", VIT_B16, class_token_form="mae_vitb16").load,
             ),
         ),
     ),

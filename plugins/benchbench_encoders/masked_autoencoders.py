@@ -61,14 +61,17 @@ def to_patch_mean(state: State, model: Any) -> State:
     return _positions(state, model)
 
 
-def patch_mean_recipe(encoder: str, timm_model: str, dropped: tuple[str, ...] = DECODER) -> Recipe:
-    """The patch-mean feature."""
+def patch_mean_recipe(
+    encoder: str, timm_model: str, dropped: tuple[str, ...] = DECODER, class_token_form: str = ""
+) -> Recipe:
+    """The patch-mean feature; `class_token_form` names the class-token one, if it is not the variant `cls_token`."""
     return Recipe(
         encoder=encoder,
         timm_model=timm_model,
         build={"global_pool": "avg"},
         dropped=dropped,
         head=("head.weight", "head.bias"),
+        class_token_form=class_token_form or f"{encoder}:cls_token",
         convert=to_patch_mean,
     )
 

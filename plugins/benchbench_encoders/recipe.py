@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchbench.checkpoints import PREFIXES, WRAPPERS, drop, fit, tensors
+from benchbench.errors import WeightsError
 
 if TYPE_CHECKING:
     import torch
@@ -37,11 +38,14 @@ class Recipe:
     build: Mapping[str, Any] = field(default_factory=dict)
     """Further arguments of `timm.create_model`."""
     wrappers: tuple[str, ...] = WRAPPERS
-    prefixes: tuple[str, ...] = PREFIXES
+    prefixes: tuple[str, ...] = (*PREFIXES, "model.")
+    """``model.`` is what Lightning's checkpoints have before every name."""
     dropped: tuple[str, ...] = ()
     """Tensors in the container that are no part of the encoder; a final dot means all names below."""
     head: tuple[str, str] | None = None
     """Names of weight and bias of a classification head in the container, used for logits only."""
+    class_token_form: str = ""
+    """Set for patch-mean features: the encoder that takes checkpoints fine-tuned on the class token."""
     convert: Callable[[State, Any], State] = _as_is
     """Translates the container's names to timm's; gets the state dict and the model that it is for."""
     pooling: str = ""
@@ -61,6 +65,8 @@ class Recipe:
             with torch.device("meta"):
                 model = self._new_model()
             state, head = self._split_head(tensors(path, self.wrappers, self.prefixes))
+            if head is not None and self.class_token_form:
+                self._require_patch_mean_head(state, path)
             fit(model, self.convert(state, model), path, self.encoder)
         if self.pooling:
             from .pooling import pooled
@@ -87,6 +93,16 @@ class Recipe:
             return state, None
         weight, bias = (state[name].float().contiguous().clone() for name in self.head)
         return drop(state, self.head), (weight, bias)
+
+    def _require_patch_mean_head(self, state: State, path: Path) -> None:
+        """A head without ``fc_norm`` was trained on the class token: on the patch mean its logits mean nothing."""
+        if not any(name.startswith("fc_norm.") for name in state):
+            raise WeightsError(
+                f"The weights file was fine-tuned on the class token (it has a head, and no fc_norm), and "
+                f"{self.encoder} takes the mean of the patch tokens here.",
+                where=str(path),
+                fix=f"load it as {self.class_token_form}",
+            )
 
 
 def vit_layer_groups(module: Any) -> tuple[tuple[str, ...], ...]:

@@ -7,7 +7,15 @@ photographs, here `retfound_mae_cfp`; the hub also has other models with "meh" i
 
 from __future__ import annotations
 
-from benchbench import DeclaredCompute, EncoderInfo, EncoderVariant, Preprocess, PretrainingSet, WeightsSource
+from benchbench import (
+    DeclaredCompute,
+    EncoderInfo,
+    EncoderVariant,
+    Preprocess,
+    PretrainingSet,
+    WeightsArchive,
+    WeightsSource,
+)
 
 from . import citations, dinov2
 from .masked_autoencoders import (
@@ -23,6 +31,10 @@ from .recipe import vit_layer_groups
 VIT_L16 = "vit_large_patch16_224"
 LICENCE = "CC BY-NC 4.0"
 _NATURE = "Zhou et al., Nature 2023, 10.1038/s41586-023-06555-x"
+_TWINS = (
+    "abstract of Zhou et al., Nature Communications 2026, twin pre-training at MEH and in Shanghai, taken to be "
+    "the paper of these checkpoints"
+)
 _OPHBENCH = "size and hash seen by github.com/LIU-Rong-Tao/ophthalmic-foundation-model-benchmark"
 
 
@@ -139,12 +151,18 @@ ENCODERS = (
         "RETFound (MAE, MEH)",
         _hub("RETFound_mae_meh"),
         ("cfp",),
-        (PretrainingSet("MEH-MIDAS", None, "model card YukunZhou/RETFound_mae_meh"),),
+        (PretrainingSet("MEH-MIDAS", 904_170, f"model card YukunZhou/RETFound_mae_meh; count: {_TWINS}"),),
         DeclaredCompute(56.0, "4 x A100-80GB for 14 days", "model card YukunZhou/RETFound_mae_meh"),
         notes="From a later paper than Nature 2023; not the RETFound-MEH of the RETFound-Green paper.",
     ),
     _mae(
-        "retfound_mae_shanghai", "RETFound (MAE, Shanghai)", _hub("RETFound_mae_shanghai"), ("cfp",), (), None
+        "retfound_mae_shanghai",
+        "RETFound (MAE, Shanghai)",
+        _hub("RETFound_mae_shanghai"),
+        ("cfp",),
+        (PretrainingSet("Shanghai", 904_170, _TWINS),),
+        None,
+        notes="The twin of retfound_mae_meh on photographs from Shanghai.",
     ),
     _dinov2("retfound_dinov2_meh", "RETFound (DINOv2, MEH)", "RETFound_dinov2_meh"),
     _dinov2("retfound_dinov2_shanghai", "RETFound (DINOv2, Shanghai)", "RETFound_dinov2_shanghai"),
@@ -167,8 +185,14 @@ ENCODERS = (
             licence=LICENCE,
             how_to_obtain="Download PreTraining.zip (3.7 GB) from zenodo.org/records/13340936 and unpack it in "
             "the weights root, so that PreTraining/checkpoint-best.pth is there.",
+            archive=WeightsArchive(
+                url="https://zenodo.org/records/13340936/files/PreTraining.zip?download=1",
+                member="PreTraining/checkpoint-best.pth",
+                sha256="b6b3e92dde5409b18e3dbc6118c6f4d0216545f62cd0a2241f5d20593aafe361",
+                size_bytes=3_656_207_114,
+            ),
             other_names=("deretfound.pth",),
-            source="Zenodo record 13340936; the hash of the file inside the archive is not published",
+            source=f"Zenodo record 13340936; archive: {_OPHBENCH}; the hash of the file inside is not published",
         ),
         licence=LICENCE,
         citation=citations.DERETFOUND,

@@ -62,8 +62,32 @@ def test_an_unknown_crop_is_refused() -> None:
         crop_frame(np.zeros((9, 9, 3), np.uint8), "tight")
 
 
+@pytest.mark.parametrize("corner", ["top left", "top right", "bottom left", "bottom right"])
+def test_a_white_label_in_a_corner_does_not_move_the_circle(corner: str) -> None:
+    picture = disc(500, 700, 250, 350, 220)
+    rows = slice(0, 25) if "top" in corner else slice(-25, None)
+    columns = slice(0, 90) if "left" in corner else slice(-90, None)
+    picture[rows, columns] = 255
+    found = find_circle(picture)
+    assert found is not None
+    assert (found.row, found.column, found.radius) == pytest.approx((250, 350, 220), abs=7)
+
+
+@pytest.mark.parametrize("lit", ["square", "half disc", "ellipse", "band"])
+def test_a_lit_region_that_is_no_disc_is_left_alone(lit: str) -> None:
+    y, x = np.mgrid[:500, :700]
+    inside = {
+        "square": (abs(y - 250) < 200) & (abs(x - 350) < 200),
+        "half disc": (np.hypot(y - 250, x - 350) < 220) & (x > 350),
+        "ellipse": np.hypot((y - 250) * 1.4, x - 350) < 300,
+        "band": abs(y - 250) < 120,
+    }[lit]
+    picture = np.repeat(np.where(inside, 120, 3).astype(np.uint8)[:, :, None], 3, axis=2)
+    assert crop_frame(picture, "fundus_circle") is picture
+
+
 def test_real_photographs_lose_their_frame_and_keep_their_retina(shared: Path) -> None:
-    photographs = sorted((shared / "realdata" / "idrid").rglob("*.jpg"))[::60]
+    photographs = sorted((shared / "realdata" / "idrid").rglob("*.jpg"))
     assert photographs
     for path in photographs:
         pixels = decode(path)
@@ -72,12 +96,15 @@ def test_real_photographs_lose_their_frame_and_keep_their_retina(shared: Path) -
         y, x = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
         distance = np.hypot(y - circle.row, x - circle.column)
         grey = pixels.mean(axis=2)
-        assert grey[distance > 1.05 * circle.radius].mean() < 8, path.name
-        assert grey[distance < 0.95 * circle.radius].mean() > 25, path.name
+        outside = grey[distance > 1.05 * circle.radius].mean()  # haze beside some retinas
+        rim = grey[(distance > 0.9 * circle.radius) & (distance < 0.97 * circle.radius)]
+        assert outside < 12, path.name
+        assert rim.mean() > 2.5 * outside, path.name
         assert 0.75 * pixels.shape[1] < crop_frame(pixels, "automorph_m0").shape[0] < pixels.shape[1]
 
 
 def test_real_oct_scans_are_left_alone(shared: Path) -> None:
-    for path in sorted((shared / "realdata" / "oct_kermany_mini").rglob("*.jpeg"))[:5]:
-        pixels = decode(path)
-        assert crop_frame(pixels, "fundus_circle") is pixels
+    scans = sorted((shared / "realdata" / "oct_kermany_mini").rglob("*.jpeg"))
+    assert scans
+    changed = [p.name for p in scans if crop_frame(pixels := decode(p), "fundus_circle") is not pixels]
+    assert changed == []

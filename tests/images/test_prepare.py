@@ -93,11 +93,42 @@ def test_files_images_and_arrays_are_prepared_alike(photo: Photo, tmp_path: Path
         assert np.array_equal(prepare(source, recipe), expected)
 
 
-def test_grey_arrays_are_accepted_and_others_are_refused() -> None:
-    assert prepare(np.zeros((30, 40), np.uint8), Preprocess("a", 8)).shape == (8, 8, 3)
-    for wrong in (np.zeros((30, 40, 3)), np.zeros((30, 40, 4), np.uint8), np.zeros(7, np.uint8)):
-        with pytest.raises(DataError, match="uint8"):
-            prepare(wrong, Preprocess("a", 8))
+@pytest.mark.parametrize("shape", [(30, 40), (30, 40, 1), (30, 40, 4)])
+def test_grey_and_transparent_arrays_are_prepared_as_pillow_converts_them(shape: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    image = Image.fromarray(pixels[:, :, 0] if shape[2:] == (1,) else pixels)
+    recipe = Preprocess("a", 16, decode="reference")
+    assert np.array_equal(prepare(pixels, recipe), prepare(np.asarray(image.convert("RGB")), recipe))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [np.zeros((30, 40, 3)), np.zeros((30, 40, 5), np.uint8), np.zeros(70, np.uint8), np.uint8(3)],
+    ids=["float", "five channels", "one axis", "a number"],
+)
+def test_arrays_that_are_no_image_are_refused(wrong: np.ndarray) -> None:
+    with pytest.raises(DataError, match="uint8"):
+        prepare(wrong, Preprocess("a", 8))
+
+
+@pytest.mark.parametrize("kind", ["file", "image", "array"])
+def test_a_speck_is_refused_in_every_form(kind: str, photo: Photo, tmp_path: Path) -> None:
+    image = photo(40, 7)
+    image.save(path := tmp_path / "a.png")
+    with pytest.raises(DataError, match="absurd size"):
+        prepare({"file": path, "image": image, "array": np.asarray(image)}[kind], Preprocess("a", 8))
+
+
+@pytest.mark.parametrize("size", [(2400, 1900), (3000, 785), (785, 3000), (640, 480)])
+@pytest.mark.parametrize("kernel", list(KERNELS))
+def test_reference_pixels_are_those_of_torchvision_on_pillow_at_every_size(
+    photo: Photo, tmp_path: Path, size: tuple[int, int], kernel: str
+) -> None:
+    photo(*size).save(path := tmp_path / "a.jpg", quality=90)
+    official = transforms.Compose([transforms.Resize(256, KERNELS[kernel]), transforms.CenterCrop(224)])
+    recipe = Preprocess("eval", 224, "short_side", 256, interpolation=kernel, decode="reference")  # type: ignore[arg-type]
+    expected = np.asarray(official(Image.open(path).convert("RGB")))
+    assert np.array_equal(prepare(path, recipe), expected)
 
 
 def test_one_image_is_decoded_once_for_all_recipes(

@@ -428,16 +428,45 @@ def test_a_fine_tuned_retfound_gives_the_logits_of_the_code_of_2023(tmp_path: Pa
     assert (logits - F.linear(twice, state["head.weight"], state["head.bias"])).abs().max() > 0.01
 
 
-@pytest.mark.parametrize("form", ["safetensors", "state_dict", "module", "backbone", "double precision"])
+@pytest.mark.parametrize(
+    ("patch_mean", "class_token"),
+    [
+        ("retfound_mae_cfp", "retfound_mae_cfp:cls_token"),
+        ("deretfound", "deretfound:cls_token"),
+        ("mae_vitb16:patch_mean", "mae_vitb16"),
+    ],
+)
+def test_a_checkpoint_fine_tuned_on_the_class_token_is_sent_to_the_encoder_that_takes_it(
+    patch_mean: str, class_token: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    state = hand.encoder_state(16, 197) | {"head.weight": rand(5, 64), "head.bias": rand(5)}
+    hand.save_training_container(tmp_path / "checkpoint-best.pth", state)
+    with pytest.raises(WeightsError, match=f"load it as {class_token}$"):
+        small(patch_mean)(tmp_path / "checkpoint-best.pth")
+    module, x = small(class_token)(tmp_path / "checkpoint-best.pth"), batch(class_token)
+    with torch.no_grad():
+        logits = F.linear(module(x), *module.classification_head)
+    expected = F.linear(cls_feature(state, x), state["head.weight"], state["head.bias"])
+    assert (logits - expected).abs().max() < 10 * TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["safetensors", "state_dict", "module", "backbone", "lightning", "safetensors.bin", "double precision"],
+)
 def test_rehosted_forms_of_retfound_give_the_same_feature(form: str, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
     state = mae_container(tmp_path / "official.pth")
     expected = small("retfound_mae_cfp")(tmp_path / "official.pth")(batch("retfound_mae_cfp"))
-    path = tmp_path / ("copy.safetensors" if form == "safetensors" else "copy.pth")
-    if form == "safetensors":
+    path = tmp_path / {"safetensors": "copy.safetensors", "safetensors.bin": "copy.bin"}.get(form, "copy.pth")
+    if form.startswith("safetensors"):
         save_file(state, path)
+    elif form == "lightning":
+        names = {f"model.{k}": v for k, v in state.items()}
+        torch.save({"state_dict": names, "pytorch-lightning_version": "2.4.0", "epoch": 3}, path)
     elif form == "double precision":
         torch.save({k: v.double() for k, v in state.items()}, path)
     elif form == "state_dict":
