@@ -23,6 +23,7 @@ from .claims import claim, holder
 from .engines import EngineConfig, run_jobs
 from .engines.shared import SharedPlan, share
 from .errors import AuditError, BenchError
+from .live import run_key
 from .machine import git_commit, hardware, versions
 from .plan import Cell, Plan
 from .plugins import Registry
@@ -60,21 +61,21 @@ def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> O
     """Execute a plan and write the run's folder."""
     started = datetime.now(UTC)
     folder = new_folder(options.out / plan.suite.name, started)
-    with _logging_to(folder / "log.txt"):
+    with claim(store, run_key(folder)), _logging_to(folder / "log.txt"):
         findings = _audit(plan)
         info = _start_info(plan, registry, options, started, findings)
         atomic_write(folder / "run.json", to_json(info).encode())
         clock: dict[str, float] = {}
         try:
             with _announced(plan, store):
-                artefacts, failures = _compute(plan, store, options, clock)
+                artefacts, computed, failures = _compute(plan, store, options, clock)
         except KeyboardInterrupt:
             stopped = dataclasses.replace(info, status="interrupted", finished=_stamp(datetime.now(UTC)))
             atomic_write(folder / "run.json", to_json(stopped).encode())
             raise
         with _timed(clock, "cost"):
             _measure_cost(plan, store, options, folder)
-        info = _finish(plan, store, folder, info, artefacts, failures, clock)
+        info = _finish(plan, folder, info, artefacts, computed, failures, clock)
         report = _render(folder, registry, info, clock)
     _point_latest(folder)
     reasons = tuple(Failure(plan.cells[i].name, reason) for i, reason in failures.items())
@@ -178,11 +179,12 @@ def _start_info(
 
 def _compute(
     plan: Plan, store: Store, options: Options, clock: dict[str, float]
-) -> tuple[dict[str, Artefact], dict[int, str]]:
-    """Artefacts by cell id, and reasons of failure by position in the plan."""
+) -> tuple[dict[str, Artefact], int, dict[int, str]]:
+    """Artefacts by cell id, how many of them were computed here, and reasons of failure by position in the plan."""
     todo = [(i, c) for i, c in enumerate(plan.cells) if c.status == "run"]
     artefacts: dict[str, Artefact] = {}
     failures: dict[int, str] = {}
+    computed = 0
     for cell in plan.cells:
         if cell.status == "cached":
             found = store.find("predictions", cell.id)
@@ -207,9 +209,10 @@ def _compute(
                 if isinstance(result, Failure):
                     failures[position] = result.reason
                 else:
-                    artefacts[plan.cells[position].id] = result
+                    artefacts[plan.cells[position].id] = result.artefact
+                    computed += result.computed
                 progress(done + 1, len(ready), plan.cells[position].name)
-    return artefacts, failures
+    return artefacts, computed, failures
 
 
 def _embed_on_workers(
@@ -259,10 +262,10 @@ def _measure_cost(plan: Plan, store: Store, options: Options, folder: Path) -> N
 
 def _finish(
     plan: Plan,
-    store: Store,
     folder: Path,
     info: RunInfo,
     artefacts: Mapping[str, Artefact],
+    computed: int,
     failures: Mapping[int, str],
     clock: Mapping[str, float],
 ) -> RunInfo:
@@ -273,7 +276,7 @@ def _finish(
     assemble.write_split_files(plan, folder / "splits")
     if plan.suite.source.text:
         atomic_write(folder / "suite.yaml", plan.suite.source.text.encode())
-    computed = sum(1 for c in plan.cells if c.status == "run" and c.id in artefacts)
+    done = sum(c.id in artefacts for c in plan.cells)
     info = dataclasses.replace(
         info,
         finished=_stamp(datetime.now(UTC)),
@@ -281,7 +284,7 @@ def _finish(
         timings={k: round(v, 3) for k, v in clock.items()},
         cells={
             "computed": computed,
-            "cached": plan.count("cached"),
+            "cached": done - computed,
             "failed": len(failures),
             "missing": plan.count("missing"),
         },

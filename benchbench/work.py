@@ -18,9 +18,10 @@ from .claims import claim, holder
 from .context import CellContext, ImageSource, Part
 from .engines.gpu import pinned
 from .engines.shared import SharedPlan
-from .errors import BenchError, CellError
+from .errors import BenchError, CellError, reason_of
 from .machine import usable_cores
-from .plan import Cell, Plan
+from .origin import named
+from .plan import Cell, Plan, opens_whole
 from .results import PREDICTION_COLUMNS, with_uniform_labels
 from .store import Artefact, Store, atomic_write
 from .survey import EncoderState, Survey
@@ -41,6 +42,15 @@ class Failure:
 
     cell: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Success:
+    """The result of a cell."""
+
+    artefact: Artefact
+    computed: bool
+    """False: another process, which shares the store, had it ready."""
 
 
 def embed_request(state: EncoderState) -> EmbedRequest:
@@ -113,8 +123,9 @@ def embed_all(
         requests = [embed_request(e) for e in encoders.values()]
         try:
             embed(store, requests, images, device=device, progress=progress)
-        except BenchError as error:
-            log.warning("embedding %s together failed (%s): one encoder at a time", dataset, error.what)
+        except Exception as error:  # which encoder it was shows when each is alone
+            what = error.what if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+            log.warning("embedding %s together failed (%s): one encoder at a time", dataset, what)
             failures |= _embed_singly(encoders, images, dataset, store, device, progress)
     return failures
 
@@ -146,8 +157,8 @@ class EmbedJob:
                 device=pinned(self.device, self.store_root),
                 threads=usable_cores(),  # as the local engine: the last bits of a sum depend on it
             )
-        except BenchError as error:
-            return error.block()
+        except Exception as error:
+            return reason_of(error, f"Embedding {', '.join(self.encoders)}")
         return ""
 
 
@@ -192,8 +203,10 @@ def _embed_singly(
     for label, state in encoders.items():
         try:
             embed(store, [embed_request(state)], images, device=device, progress=progress)
-        except BenchError as error:
-            failures[f"{label}/{dataset}"] = error.block()
+        except Exception as error:
+            log.debug("%s", traceback.format_exc())
+            who = named("encoder", label, state.info.origin)
+            failures[f"{label}/{dataset}"] = reason_of(error, who)
     return failures
 
 
@@ -206,7 +219,7 @@ class CellJob:
     store_root: Path
     device: str
 
-    def __call__(self) -> Artefact | Failure:
+    def __call__(self) -> Success | Failure:
         plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
         device = pinned(self.device, self.store_root) if isinstance(self.plan, SharedPlan) else self.device
         cell = plan.cells[self.position]
@@ -241,11 +254,11 @@ def threads_for(cell: Cell) -> int:
 
 def compute_cell(
     cell: Cell, survey: Survey, store: Store, *, device: str, progress: Progress | None = None
-) -> Artefact | Failure:
+) -> Success | Failure:
     """Compute one cell and publish its predictions; a fault becomes a `Failure`, never an exception."""
     existing = store.find("predictions", cell.id)
     if existing is not None:
-        return existing
+        return Success(existing, computed=False)
     access = StoreAccess(survey, store, device)
     context = CellContext(
         encoder=cell.encoder.info,
@@ -272,13 +285,12 @@ def compute_cell(
         seconds = time.perf_counter() - started
         frame = predictions_frame(cell, output, access)
         record = cell_record(cell, output, access, device, seconds)
-    except BenchError as error:
-        log.error("%s failed: %s", cell.name, error.block())
-        return Failure(cell.name, error.block())
     except Exception as error:
-        log.error("%s failed", cell.name)
+        who = named("protocol", cell.protocol.info.name, cell.protocol.info.origin)
+        reason = reason_of(error, f"{who}, or the encoder in it,")
+        log.error("%s failed: %s", cell.name, reason)
         log.debug("%s", traceback.format_exc())
-        return Failure(cell.name, f"{type(error).__name__}: {error}")
+        return Failure(cell.name, reason)
 
     def write(folder: Path) -> None:
         with_uniform_labels(frame).to_parquet(folder / "predictions.parquet", index=False)
@@ -286,7 +298,7 @@ def compute_cell(
 
     artefact = store.publish("predictions", cell.id, cell.identity, write)
     shutil.rmtree(context.scratch, ignore_errors=True)
-    return artefact
+    return Success(artefact, computed=True)
 
 
 def cell_record(
@@ -332,9 +344,7 @@ def predictions_frame(cell: Cell, output: CellOutput, access: StoreAccess) -> pd
 
 
 def _test_part(cell: Cell, access: StoreAccess, target: str) -> Part:
-    whole = getattr(cell.protocol.config, "target", "test") == "whole"
-    elsewhere = target.rpartition("/")[0] != cell.spec.task.rpartition("/")[0]
-    return access.part(target, "all" if whole and elsewhere else "test")
+    return access.part(target, "all" if opens_whole(cell.spec, cell.protocol.config, target) else "test")
 
 
 def _labelled_pool(access: StoreAccess, source: str, target: str) -> Part:
