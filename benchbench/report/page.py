@@ -67,6 +67,7 @@ def _environment() -> Any:
         as_json=lambda value: json.dumps(value, indent=1, ensure_ascii=False, default=str),
     )
     environment.globals.update(
+        tested_by=text.tested_by,
         interval_text=lambda e: text.interval(e.ci_low, e.ci_high),
         interval_pair=lambda low, high: "" if low != low else text.interval(low, high),
         matrix=comparison_matrix,
