@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .errors import PluginError, did_you_mean
+from .origin import Origin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -183,6 +184,8 @@ class EncoderInfo:
     layer_groups: Callable[[Any], tuple[tuple[str, ...], ...]] | None = None
     """Parameter names by depth, stem first, for layer-wise learning-rate decay. None: timm's own grouping."""
     notes: str = ""
+    origin: Origin | None = None
+    """The plugin that brought it; filled in when plugins are discovered."""
 
     def with_variant(self, name: str) -> EncoderInfo:
         """This encoder with the fields of variant `name` filled in."""
@@ -217,6 +220,8 @@ class EncoderFamily:
     resolve: Callable[[str], EncoderInfo]
     """Full name in, card out; raises `PluginError` with the nearest known name."""
     example: str = ""
+    origin: Origin | None = None
+    """The plugin that brought it; filled in when plugins are discovered."""
 
 
 # --------------------------------------------------------------------------------------------- datasets
@@ -329,6 +334,8 @@ class DatasetInfo:
     aliases: tuple[str, ...] = ()
     derived_from: tuple[str, ...] = ()
     """Names of the sets that these images were taken from; an encoder that saw those saw this one."""
+    origin: Origin | None = None
+    """The plugin that brought it; filled in when plugins are discovered."""
 
     def task(self, name: str) -> Task:
         """The task called `name` (without the dataset prefix)."""
@@ -430,6 +437,8 @@ class ProtocolInfo:
     default_seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     version: str = "1"
     recipes: Callable[[EncoderInfo, Any], tuple[Preprocess, ...]] = _as_the_encoder_sees_them
+    origin: Origin | None = None
+    """The plugin that brought it; filled in when plugins are discovered."""
 
 
 @dataclass(frozen=True)

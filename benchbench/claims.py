@@ -37,6 +37,18 @@ def holder(store: Store, key: str) -> str:
         return ""
 
 
+def abandoned(store: Store, key: str) -> bool:
+    """Whether the last holder of `key` died: its record is there, and nobody holds the lock."""
+    lock_path, record_path = _paths(store, key)
+    if not record_path.is_file():
+        return False
+    try:
+        with FileLock(lock_path, timeout=0):
+            return record_path.is_file()
+    except (Timeout, NotImplementedError):
+        return False
+
+
 @contextlib.contextmanager
 def claim(store: Store, key: str, *, wait: bool = True) -> Iterator[bool]:
     """Hold the claim on `key`; yields whether it is ours. With `wait`, waits until its holder is done or dead."""

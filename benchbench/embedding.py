@@ -24,6 +24,7 @@ from .context import ImageSource
 from .images.pipeline import StageTimes, prepared_batches
 from .inference import EmbedRequest, Runner, automatic_batch, check_finite, cpu_threads
 from .machine import usable_cores
+from .origin import plugin_identity
 from .shards import Parts, ShardedRows
 from .store import Store, content_key
 
@@ -70,6 +71,7 @@ def embedding_identity(request: EmbedRequest, images: ImageSet) -> dict[str, Any
         "backend": request.backend,
         "dataset": images.dataset,
         "images": images.fingerprint,
+        **plugin_identity(encoder.origin),
     }
 
 

@@ -88,6 +88,13 @@ class CellError(BenchError):
     exit_code = EXIT_CELLS_FAILED
 
 
+def reason_of(error: Exception, who: str) -> str:
+    """Why something failed, for a person: our own errors as they are, any other with its type and `who` raised it."""
+    if isinstance(error, BenchError):
+        return error.block()
+    return f"{who} failed: {type(error).__name__}: {error}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint naming the nearest known word, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

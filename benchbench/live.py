@@ -7,11 +7,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from .claims import abandoned
+from .store import Store, content_key
+
 SILENT_S = 30 * 60
-"""A run writes to its log every ten seconds, but a long training epoch may keep it silent."""
+"""Where no lock tells: a run writes to its log every ten seconds, but a long training epoch may keep it silent."""
 
 
-def live_runs(folder: Path, done: int, total: int) -> Iterator[str]:
+def run_key(folder: Path) -> str:
+    """What a run claims while it goes on, so that its death shows at once."""
+    return content_key({"run folder": str(folder.resolve())})
+
+
+def live_runs(store: Store, folder: Path, done: int, total: int) -> Iterator[str]:
     """One line for each run of a suite that has not finished, newest first, with the time left."""
     for path in sorted(folder.glob("*/run.json"), reverse=True):
         if path.parent.is_symlink():
@@ -24,7 +32,11 @@ def live_runs(folder: Path, done: int, total: int) -> Iterator[str]:
             now = datetime.now(UTC)
             elapsed = (now - datetime.fromisoformat(info["started"])).total_seconds()
             silent = now.timestamp() - _last_change(path.parent)
-            yield f"  {path.parent.name}: {_state(elapsed, silent, total - done)}; {_last_line(path.parent)}"
+            if abandoned(store, run_key(path.parent)):
+                state = "was killed: the same command carries on"
+            else:
+                state = _state(elapsed, silent, total - done)
+            yield f"  {path.parent.name}: {state}; {_last_line(path.parent)}"
 
 
 def _state(elapsed: float, silent: float, left: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
 from functools import cache
@@ -120,32 +121,37 @@ def _gpu_driver() -> bool:
 
 
 def choose_device(wanted: str) -> str:
-    """``auto`` becomes cuda where there is a GPU, else cpu; anything else is checked and returned."""
-    from .errors import BenchError
+    """``auto`` becomes cuda where there is a GPU, else cpu; ``cpu``, ``cuda`` and ``cuda:N`` are checked.
 
+    Raises:
+        BenchError: there is no such kind of device, or it is not here.
+    """
+    from .errors import BenchError, did_you_mean
+
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", wanted):
+        hint = did_you_mean(wanted, ("auto", "cpu", "cuda"))
+        raise BenchError(
+            f"There is no device {wanted!r}{'; ' + hint if hint else '.'}",
+            where=f"--device {wanted}",
+            fix="use auto, cpu, cuda or cuda:N",
+        )
     if wanted == "cpu" or (wanted == "auto" and not _gpu_driver()):
         return "cpu"  # without importing torch: a run that finds everything in the store never needs it
     import torch
 
     if wanted == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(wanted)
-        if (
-            device.type != "cuda"
-        ):  # a GPU is counted, not touched: that would start CUDA in a process that forks
-            torch.empty(0, device=device)
-    except Exception as error:  # torch raises another kind for every backend it was built without
+    if not torch.cuda.device_count():  # counted, not touched: that would start CUDA in a process that forks
         raise BenchError(
-            f"There is no device {wanted!r} here.",
-            fix="use auto, cpu, cuda or cuda:N",
-        ) from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+            "There is no CUDA device here.",
+            where=f"--device {wanted}",
+            fix="use --device cpu, or see what is wrong with: bench doctor",
+        )
+    number = int(wanted.partition(":")[2] or 0)
+    if number >= torch.cuda.device_count():
         raise BenchError(
-            "There is no CUDA device here."
-            if not torch.cuda.device_count()
-            else "There is no such CUDA device.",
-            where=f"device {wanted}",
-            fix="use the device cpu, or see what is wrong with: bench doctor",
+            f"There is no CUDA device number {number} here; the last one is {torch.cuda.device_count() - 1}.",
+            where=f"--device {wanted}",
+            fix="use --device cuda:0",
         )
     return wanted

@@ -90,7 +90,7 @@ def macro_f1(y_true: Array, y_pred: Array) -> float:
 
 
 def quadratic_kappa(y_true: Array, y_pred: Array) -> float:
-    """Quadratic-weighted kappa of predicted grades; NaN where labels and predictions are one and the same class."""
+    """Quadratic-weighted kappa of predicted grades; NaN where the labels hold one class only."""
     return _kappa(y_true, y_pred, "quadratic")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING
 from .api import Preprocess
 from .engines.gpu import pinned
 from .engines.shared import SharedPlan
-from .errors import BenchError
+from .errors import BenchError, reason_of
 from .machine import usable_cores
+from .origin import named
 from .plan import Cell, Plan
 from .results import ImagePass
 from .store import Store
@@ -67,8 +69,9 @@ def embed_all(
         times = StageTimes()
         try:
             embed(store, requests, images, device=device, progress=progress, times=times)
-        except BenchError as error:
-            log.warning("embedding %s together failed (%s): one encoder at a time", dataset, error.what)
+        except Exception as error:  # which encoder it was shows when each is alone
+            what = error.what if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+            log.warning("embedding %s together failed (%s): one encoder at a time", dataset, what)
             failures |= _embed_singly(encoders, images, dataset, store, device, progress, times)
         if passes is not None and times.model:
             passes.append(image_pass(dataset, len(times.model_by_encoder), times))
@@ -102,8 +105,8 @@ class EmbedJob:
                 device=pinned(self.device, self.store_root),
                 threads=usable_cores(),  # as the local engine: the last bits of a sum depend on it
             )
-        except BenchError as error:
-            return error.block()
+        except Exception as error:
+            return reason_of(error, f"Embedding {', '.join(self.encoders)}")
         return ""
 
 
@@ -149,8 +152,10 @@ def _embed_singly(
     for label, state in encoders.items():
         try:
             embed(store, [embed_request(state)], images, device=device, progress=progress, times=times)
-        except BenchError as error:
-            failures[f"{label}/{dataset}"] = error.block()
+        except Exception as error:
+            log.debug("%s", traceback.format_exc())
+            who = named("encoder", label, state.info.origin)
+            failures[f"{label}/{dataset}"] = reason_of(error, who)
     return failures
 
 
@@ -178,8 +183,9 @@ def prepare_all(
         times = StageTimes()
         try:
             prepared_images_many(store, recipes, image_set(survey, dataset), progress, times=times)
-        except BenchError as error:
-            log.warning("preparing the images of %s failed: %s", dataset, error.what)
+        except Exception as error:
+            what = error.what if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+            log.warning("preparing the images of %s failed: %s", dataset, what)
         if times.files:
             passes.append(image_pass(dataset, 0, times))
 

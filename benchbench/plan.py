@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from .api import CellSpec, ProtocolInfo, Task
-from .errors import BenchError, PluginError
+from .errors import BenchError, PluginError, did_you_mean
+from .origin import named, plugin_identity
 from .results import SCHEMA_VERSION
 from .store import content_key
 from .suite import ProtocolUse, SuiteFile
-from .survey import DatasetState, EncoderState, Survey, encoder_identity
+from .survey import DatasetState, EncoderState, SplitPart, Survey, encoder_identity
 
 Status = Literal["run", "cached", "missing"]
 
@@ -26,7 +27,7 @@ class Cell:
     """One unit of work, of resume and of failure."""
 
     id: str
-    """Hash of `identity`; empty while an input is missing."""
+    """Hash of `identity`; empty while an input is missing or still to be simulated."""
     identity: Mapping[str, Any]
     encoder: EncoderState
     protocol: ProtocolPlan
@@ -79,8 +80,21 @@ class Plan:
     def missing(self) -> tuple[tuple[str, str, str], ...]:
         """(kind, name, what to do) of every missing input."""
         found = [("dataset", d.name, d.problem) for d in self.survey.datasets.values() if d.problem]
+        needed = dict.fromkeys(n for c in self.cells for n in parts_needed(c.spec, c.protocol.config))
+        faults = self.survey.task_problems
+        found += [("task", n[0], faults[n]) for n in needed if n in faults]
         found += [("weights", e.label, e.problem) for e in self.survey.encoders if e.problem]
         return tuple(found)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether somebody must get an input; a simulation that is too small for a task costs that task only."""
+        if self.missing and all(c.status == "missing" for c in self.cells):
+            return True
+        simulated = {d.name for d in self.survey.datasets.values() if d.loaded and d.loaded.simulated}
+        return any(
+            kind != "task" or name.rpartition("/")[0] not in simulated for kind, name, _ in self.missing
+        )
 
 
 def resolve_protocols(
@@ -94,7 +108,7 @@ def resolve_protocols(
         try:
             info = find(use.protocol)
         except PluginError as error:
-            raise file.error(error.what, ("protocols", i, "protocol"), error.fix) from error
+            raise file.error(error.what, ("protocols", i, "protocol"), error.fix, error.details) from error
         settings: dict[str, Any] = {}
         if use.preset is not None:
             if use.preset not in info.presets:
@@ -110,14 +124,23 @@ def resolve_protocols(
         try:
             config = info.config(**settings)
         except ValidationError as error:
-            faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            faults = [_config_fault(info, e) for e in error.errors()]
             raise file.error(
-                f"The settings of protocol {info.name!r} do not fit: {'; '.join(faults)}.",
-                ("protocols", i, "config"),
+                f"The settings of protocol {info.name!r} do not fit: {'; '.join(faults)}",
+                ("protocols", i, "config", *error.errors()[0]["loc"][:1]),
                 f"see bench show protocol {info.name}",
             ) from error
         plans.append(ProtocolPlan(use.label, info, config, _seeds(file, use, info, demo), use))
     return tuple(plans)
+
+
+def _config_fault(info: ProtocolInfo, error: Mapping[str, Any]) -> str:
+    name = ".".join(map(str, error["loc"]))
+    if error["type"] != "extra_forbidden":
+        return f"{name}: {error['msg']}"
+    known = info.config.model_fields if len(error["loc"]) == 1 else ()  # type: ignore[attr-defined]
+    hint = did_you_mean(name, known)
+    return f"there is no setting {name!r}" + (f"; {hint}" if hint else "")
 
 
 def _seeds(file: SuiteFile, use: ProtocolUse, info: ProtocolInfo, demo: bool) -> tuple[int, ...]:
@@ -136,7 +159,10 @@ def make_plan(
     demo: bool = False,
     only: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Cells in suite order: protocol, then encoder, then the protocol's own cells, then seeds."""
+    """Cells in suite order: protocol, then encoder, then the protocol's own cells, then seeds.
+
+    With `only` the plan holds the chosen cells and what they need, and nothing else of the suite.
+    """
     cells: list[Cell] = []
     # Hashing the labels of a large dataset takes seconds: once per task, not per cell.
     identity_of = functools.cache(
@@ -152,7 +178,10 @@ def make_plan(
             specs = protocol.info.cells(tasks, protocol.config)
         except BenchError as error:
             index = file.suite.protocols.index(protocol.use)
-            raise file.error(error.what, ("protocols", index), error.fix) from error
+            raise file.error(error.what, ("protocols", index), error.fix, error.details) from error
+        except Exception as error:
+            who = named("protocol", protocol.info.name, protocol.info.origin)
+            raise PluginError(f"{who} cannot say its cells: {type(error).__name__}: {error}.") from error
         for encoder in survey.encoders:
             if protocol.use.encoders is not None and encoder.label not in protocol.use.encoders:
                 continue
@@ -161,12 +190,39 @@ def make_plan(
                     cell = _cell(survey, encoder, protocol, spec, seed, is_cached, identity_of)
                     if _selected(cell, only or {}):
                         cells.append(cell)
+    if only:
+        survey, protocols = _narrowed(survey, protocols, cells, only)
     return Plan(file, survey, protocols, tuple(cells), demo)
+
+
+def _narrowed(
+    survey: Survey, protocols: tuple[ProtocolPlan, ...], cells: list[Cell], only: Mapping[str, str]
+) -> tuple[Survey, tuple[ProtocolPlan, ...]]:
+    """What the chosen cells need; a suite that measures cost alone has encoders and no cells."""
+    if survey.tasks:
+        encoders = tuple(e for e in survey.encoders if any(c.encoder is e for c in cells))
+    else:
+        encoders = tuple(
+            e for e in survey.encoders if only.keys() == {"encoder"} and only["encoder"] in _names(e)
+        )
+    names = {name for c in cells for name in c.spec.tasks}
+    datasets = {name.rpartition("/")[0] for name in names}
+    chosen = replace(
+        survey,
+        encoders=encoders,
+        datasets={k: v for k, v in survey.datasets.items() if k in datasets},
+        tasks={k: v for k, v in survey.tasks.items() if k in names},
+    )
+    return chosen, tuple(p for p in protocols if any(c.protocol is p for c in cells))
+
+
+def _names(encoder: EncoderState) -> tuple[str, str]:
+    return encoder.label, encoder.info.name
 
 
 def _selected(cell: Cell, only: Mapping[str, str]) -> bool:
     values = {
-        "encoder": (cell.encoder.label, cell.encoder.info.name),
+        "encoder": _names(cell.encoder),
         "task": cell.spec.tasks,
         "dataset": (cell.spec.task.rpartition("/")[0],),
         "protocol": (cell.protocol.label, cell.protocol.info.name),
@@ -186,11 +242,15 @@ def _cell(
 ) -> Cell:
     datasets = {n: survey.datasets[n.rpartition("/")[0]] for n in spec.tasks}
     problems = dict.fromkeys([d.problem for d in datasets.values() if d.problem])
+    needed = parts_needed(spec, protocol.config)
+    problems |= {survey.task_problems[n]: None for n in needed if n in survey.task_problems}
     if encoder.problem:
         problems[encoder.problem] = None
     if problems:
         reason = "; ".join(p.splitlines()[0] for p in problems)
         return Cell("", {}, encoder, protocol, spec, seed, "missing", reason)
+    if pending := dict.fromkeys(d.pending for d in datasets.values() if d.pending):
+        return Cell("", {}, encoder, protocol, spec, seed, "run", "; ".join(pending))
     identity = {
         "schema": SCHEMA_VERSION,
         "encoder": encoder_identity(encoder),
@@ -203,6 +263,7 @@ def _cell(
             "version": protocol.info.version,
             "config": protocol.settings,
             "metric": survey.metric(spec.task),
+            **plugin_identity(protocol.info.origin),
         },
         "seed": seed,
     }
@@ -210,6 +271,21 @@ def _cell(
     if is_cached(key):
         return Cell(key, identity, encoder, protocol, spec, seed, "cached", "predictions are in the store")
     return Cell(key, identity, encoder, protocol, spec, seed, "run", "no predictions with this identity yet")
+
+
+def parts_needed(spec: CellSpec, config: Any) -> tuple[tuple[str, SplitPart], ...]:
+    """(task, part of the split) of everything that a cell trains and is judged on."""
+    train: list[tuple[str, SplitPart]] = [(name, "train") for name in spec.sources]
+    test: list[tuple[str, SplitPart]] = [
+        (t, "test") for t in spec.targets if not opens_whole(spec, config, t)
+    ]
+    return (*train, *test)
+
+
+def opens_whole(spec: CellSpec, config: Any, target: str) -> bool:
+    """Whether a cell is judged on all labelled images of a target, which is then another dataset."""
+    elsewhere = target.rpartition("/")[0] != spec.task.rpartition("/")[0]
+    return elsewhere and getattr(config, "target", "test") == "whole"
 
 
 def _task_identity(state: DatasetState, task: Task) -> dict[str, Any]:
@@ -224,4 +300,5 @@ def _task_identity(state: DatasetState, task: Task) -> dict[str, Any]:
         "split": data.split_fingerprint,
         "kind": task.kind,
         "classes": list(task.classes),
+        **plugin_identity(data.info.origin),
     }

@@ -7,11 +7,13 @@ work. Two plugins that bring the same name are both reachable as ``distribution/
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from importlib.metadata import EntryPoint, distributions
+from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pluggy
@@ -19,22 +21,10 @@ import pluggy
 from . import hookspecs
 from .api import DatasetInfo, EncoderFamily, EncoderInfo, ProtocolInfo, ReportSection, Task
 from .errors import PluginError, did_you_mean
+from .origin import Origin
 
 STRICT_VARIABLE = "BENCHBENCH_STRICT_PLUGINS"
 T = TypeVar("T", EncoderInfo, DatasetInfo, ProtocolInfo)
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where a plugin comes from."""
-
-    distribution: str
-    version: str
-    entry_point: str
-    module: str
-
-    def __str__(self) -> str:
-        return f"{self.distribution} {self.version}, entry point {self.entry_point} = {self.module}"
 
 
 @dataclass(frozen=True)
@@ -64,16 +54,17 @@ class Registry:
     sections: tuple[ReportSection, ...] = ()
     loaded: tuple[LoadedPlugin, ...] = ()
     failed: tuple[FailedPlugin, ...] = ()
-    clashes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Bare name -> the full names that claim it."""
-    origins: Mapping[str, Origin] = field(default_factory=dict)
-    """"kind:name" -> origin."""
+    clashes: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """(kind, bare name) -> the full names that claim it."""
 
     def encoder(self, name: str) -> EncoderInfo:
         """The encoder called ``name`` or ``name:variant``; families resolve on demand."""
         for family in self.families:
             if name.startswith(family.prefix):
-                return family.resolve(name)
+                return dataclasses.replace(family.resolve(name), origin=family.origin)
+        for (kind, prefix), full in self.clashes.items():
+            if kind == "family" and name.startswith(prefix):
+                raise _claimed_twice("family of encoders", prefix, full)
         base, _, variant = name.partition(":")
         info = self._find("encoder", base, self.encoders, [f.example for f in self.families if f.example])
         return info.with_variant(variant) if variant else info
@@ -103,11 +94,8 @@ class Registry:
         for info in table.values():
             if name in getattr(info, "aliases", ()):
                 return info
-        if name in self.clashes:
-            raise PluginError(
-                f"Two plugins bring a {kind} called {name!r}.",
-                fix="write one of: " + ", ".join(self.clashes[name]),
-            )
+        if (kind, name) in self.clashes:
+            raise _claimed_twice(kind, name, self.clashes[kind, name])
         hint = did_you_mean(name, [*table, *extra])
         details = [f"broken plugin that may bring it: {f.origin}: {f.cause}" for f in self.failed]
         raise PluginError(
@@ -117,43 +105,92 @@ class Registry:
         )
 
 
-def entry_points() -> Iterator[tuple[EntryPoint, Origin]]:
-    """Entry points of the group, each with the distribution it belongs to, each distribution once."""
+def _claimed_twice(kind: str, name: str, full: Iterable[str]) -> PluginError:
+    article = "an" if kind[0] in "aeiou" else "a"
+    return PluginError(
+        f"Several plugins bring {article} {kind} called {name!r}.", fix="write one of: " + ", ".join(full)
+    )
+
+
+def discover() -> tuple[list[tuple[EntryPoint, Origin]], list[FailedPlugin]]:
+    """Entry points of the group with their origins, each distribution once, and plugins with broken metadata."""
+    found: list[tuple[EntryPoint, Origin]] = []
+    failed: list[FailedPlugin] = []
     seen: set[str] = set()
     for dist in distributions():
-        name = str(dist.metadata["Name"] or "unknown")
-        if name in seen:
-            continue
-        seen.add(name)
-        for point in dist.entry_points:
-            if point.group == hookspecs.PROJECT:
-                yield point, Origin(name, str(dist.version), point.name, point.value)
+        try:
+            name = dist.metadata["Name"]
+            if name and name in seen:
+                continue
+            seen.add(name)
+            points = [p for p in dist.entry_points if p.group == hookspecs.PROJECT]
+            if points and not (name and dist.version):
+                raise ValueError("its METADATA has no name or no version")
+            found += [(p, Origin(name, dist.version, p.name, p.value)) for p in points]
+        except Exception as error:  # whatever is wrong with one distribution's files is its own fault
+            if _may_be_plugin(dist):
+                failed.append(FailedPlugin(_origin_of_broken(dist), f"broken metadata: {_described(error)}"))
+    return found, failed
+
+
+def _origin_of_broken(dist: Distribution) -> Origin:
+    """By the name of its metadata folder, ``name-version.dist-info``, which is all that can be read."""
+    place = Path(str(getattr(dist, "_path", dist.locate_file(""))))
+    name, _, version = place.stem.rpartition("-")
+    return Origin(name or place.name, version, "?", str(place))
+
+
+def _may_be_plugin(dist: Distribution) -> bool:
+    """Whether a distribution with broken metadata concerns benchbench at all."""
+    try:
+        return hookspecs.PROJECT in (dist.read_text("entry_points.txt") or "")
+    except Exception:
+        return True
+
+
+def _described(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"the module called exit({error.code}) while being imported"
+    return f"{type(error).__name__}: {error}"
 
 
 @lru_cache(maxsize=1)
 def registry() -> Registry:
     """Load every installed plugin, once per process."""
-    return build_registry(entry_points())
+    return build_registry(*discover())
 
 
-def build_registry(points: Iterable[tuple[EntryPoint, Origin]]) -> Registry:
+def build_registry(
+    points: Iterable[tuple[EntryPoint, Origin]], broken: Iterable[FailedPlugin] = ()
+) -> Registry:
     """Load the given entry points; broken ones are listed, not raised (unless the strict variable is set)."""
     found: list[tuple[Origin, dict[str, list[Any]]]] = []
-    failed: list[FailedPlugin] = []
+    failed = list(broken)
     for point, origin in sorted(points, key=lambda p: (p[1].distribution, p[1].entry_point)):
         try:
             found.append((origin, _collect(point)))
-        except Exception as error:
-            failed.append(FailedPlugin(origin, f"{type(error).__name__}: {error}"))
-        except SystemExit as error:
-            failed.append(FailedPlugin(origin, f"the module called exit({error.code}) while being imported"))
-    if failed and os.environ.get(STRICT_VARIABLE) == "1":
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # a plugin may raise anything, exit() included
+            failed.append(FailedPlugin(origin, _described(error)))
+    built = _assemble(found, failed)
+    if os.environ.get(STRICT_VARIABLE, "").strip().lower() in ("1", "true", "yes", "on"):
+        _refuse_faults(built)
+    return built
+
+
+def _refuse_faults(built: Registry) -> None:
+    faults = [f"{f.origin}: {f.cause}" for f in built.failed]
+    faults += [
+        f"the {kind} {name!r} is brought several times: {', '.join(full)}"
+        for (kind, name), full in built.clashes.items()
+    ]
+    if faults:
         raise PluginError(
-            f"{len(failed)} plugin(s) cannot be loaded, and {STRICT_VARIABLE}=1 makes that an error.",
-            details=[f"{f.origin}: {f.cause}" for f in failed],
+            f"{len(faults)} plugin(s) cannot be loaded or clash, and {STRICT_VARIABLE} makes that an error.",
+            details=faults,
             fix=f"mend or uninstall them, or unset {STRICT_VARIABLE}",
         )
-    return _assemble(found, failed)
 
 
 _HOOKS: Mapping[str, tuple[type, ...]] = {
@@ -183,6 +220,9 @@ def _collect(point: EntryPoint) -> dict[str, list[Any]]:
                 wanted = " or ".join(k.__name__ for k in kinds)
                 raise TypeError(f"{hook} must return {wanted} objects, got {type(item).__name__}")
             _check_metadata(item)
+        names = [_name(item) for item in items]
+        if repeated := {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"{hook} returns {', '.join(sorted(repeated))} more than once")
         result[hook] = items
     if not any(result.values()):
         raise TypeError(
@@ -191,8 +231,12 @@ def _collect(point: EntryPoint) -> dict[str, list[Any]]:
     return result
 
 
+def _name(item: Any) -> Any:
+    return getattr(item, "name", getattr(item, "prefix", getattr(item, "title", "")))
+
+
 def _check_metadata(item: Any) -> None:
-    name = getattr(item, "name", getattr(item, "prefix", getattr(item, "title", "")))
+    name = _name(item)
     if not isinstance(name, str) or not name.strip():
         raise ValueError(f"a {type(item).__name__} has no name")
     if isinstance(item, EncoderInfo | DatasetInfo | ProtocolInfo):
@@ -209,42 +253,56 @@ def _check_metadata(item: Any) -> None:
 
 
 def _assemble(found: list[tuple[Origin, dict[str, list[Any]]]], failed: list[FailedPlugin]) -> Registry:
-    tables: dict[str, dict[str, list[tuple[Origin, Any]]]] = {"encoder": {}, "dataset": {}, "protocol": {}}
-    families: list[EncoderFamily] = []
+    claims: dict[tuple[str, str], list[Any]] = {}
     sections: list[ReportSection] = []
     loaded: list[LoadedPlugin] = []
     for origin, hooks in found:
-        names: list[str] = []
-        for kind in tables:
+        for kind in ("encoder", "dataset", "protocol"):
             for item in hooks[f"benchbench_{kind}s"]:
-                names.append(item.prefix if isinstance(item, EncoderFamily) else item.name)
-                if isinstance(item, EncoderFamily):
-                    families.append(item)
-                else:
-                    tables[kind].setdefault(item.name, []).append((origin, item))
+                key = ("family" if isinstance(item, EncoderFamily) else kind, _name(item))
+                claims.setdefault(key, []).append(dataclasses.replace(item, origin=origin))
         sections.extend(hooks["benchbench_report_sections"])
-        names.extend(s.title for s in hooks["benchbench_report_sections"])
-        loaded.append(LoadedPlugin(origin, tuple(names)))
-    clashes: dict[str, tuple[str, ...]] = {}
-    origins: dict[str, Origin] = {}
-    final: dict[str, dict[str, Any]] = {}
-    for kind, table in tables.items():
-        final[kind] = {}
-        for name, claims in table.items():
-            full = [name] if len(claims) == 1 else [f"{o.distribution}/{name}" for o, _ in claims]
-            if len(claims) > 1:
-                clashes[name] = tuple(full)
-            for unique, (origin, item) in zip(full, claims, strict=True):
-                final[kind][unique] = item
-                origins[f"{kind}:{unique}"] = origin
+        loaded.append(LoadedPlugin(origin, tuple(_name(i) for items in hooks.values() for i in items)))
+    final: dict[str, dict[str, Any]] = {"encoder": {}, "dataset": {}, "protocol": {}, "family": {}}
+    clashes: dict[tuple[str, str], tuple[str, ...]] = {}
+    for (kind, name), items in claims.items():
+        full = (name,) if len(items) == 1 else _full_names(name, [i.origin for i in items])
+        if len(items) > 1:
+            clashes[kind, name] = full
+        for unique, item in zip(full, items, strict=True):
+            final[kind][unique] = _under_prefix(item, unique) if kind == "family" else item
     return Registry(
         final["encoder"],
         final["dataset"],
         final["protocol"],
-        tuple(families),
+        tuple(final["family"].values()),
         tuple(sections),
         tuple(loaded),
         tuple(failed),
         clashes,
-        origins,
+    )
+
+
+def _full_names(name: str, origins: Sequence[Origin]) -> tuple[str, ...]:
+    """``distribution/name`` of each claim, with the entry point between where one distribution claims twice."""
+    distributions = [o.distribution for o in origins]
+    return tuple(
+        f"{o.distribution}/{name}"
+        if distributions.count(o.distribution) == 1
+        else f"{o.distribution}/{o.entry_point}/{name}"
+        for o in origins
+    )
+
+
+def _under_prefix(family: EncoderFamily, prefix: str) -> EncoderFamily:
+    """A family that is reached by its full name; it still resolves the names that it knows."""
+    extra = prefix.removesuffix(family.prefix)
+    if not extra:
+        return family
+    example = f"{extra}{family.example}" if family.example else ""
+    return dataclasses.replace(
+        family,
+        prefix=prefix,
+        example=example,
+        resolve=lambda name: family.resolve(name.removeprefix(extra)),
     )

@@ -346,10 +346,17 @@ def write_predictions(path: Path, frame: pd.DataFrame) -> None:
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
-    """Read predictions.parquet."""
+    """Read predictions.parquet; raises `BenchError` where it is damaged or lacks a column."""
     import pandas as pd
 
-    frame = pd.read_parquet(path)
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are of these kinds
+        raise BenchError(
+            f"predictions.parquet is damaged or is not a parquet file: {str(error).splitlines()[0]}",
+            where=str(path),
+            fix="run the suite again (finished cells come from the store), or copy the run's folder again",
+        ) from error
     missing = set(PREDICTION_COLUMNS) - set(frame.columns)
     if missing:
         raise BenchError(f"predictions.parquet lacks the columns {sorted(missing)}.", where=str(path))

@@ -25,6 +25,7 @@ from .deviation import measure_deviations
 from .engines import EngineConfig, run_jobs
 from .engines.shared import SharedPlan, share
 from .errors import AuditError, BenchError
+from .live import run_key
 from .machine import git_commit, hardware, versions
 from .passes import embed_all, embed_jobs, embed_request, prepare_all
 from .plan import Cell, Plan
@@ -68,7 +69,7 @@ def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> O
     """Execute a plan and write the run's folder."""
     started = datetime.now(UTC)
     folder = new_folder(options.out / plan.suite.name, started)
-    with _logging_to(folder / "log.txt"):
+    with claim(store, run_key(folder)), _logging_to(folder / "log.txt"):
         findings = _audit(plan)
         info = _start_info(plan, registry, options, started, findings)
         atomic_write(folder / "run.json", to_json(info).encode())
@@ -76,10 +77,10 @@ def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> O
         try:
             passes: list[ImagePass] = []
             with _announced(plan, store):
-                artefacts, failures = _compute(plan, store, options, clock, passes)
+                artefacts, computed, failures = _compute(plan, store, options, clock, passes)
                 deviations = measure_deviations(plan, store, options.device)
             info = dataclasses.replace(info, passes=tuple(passes), deviations=deviations)
-            finished = _finish(plan, store, folder, info, artefacts, failures, clock)
+            finished = _finish(plan, folder, info, artefacts, computed, failures, clock)
             with _timed(clock, "cost"):
                 _write_cost(plan, store, options, folder, artefacts)
         except KeyboardInterrupt:
@@ -190,11 +191,15 @@ def _start_info(
 
 def _compute(
     plan: Plan, store: Store, options: Options, clock: dict[str, float], passes: list[ImagePass]
-) -> tuple[dict[str, Artefact], dict[int, str]]:
-    """Artefacts by cell id, and reasons of failure by position in the plan; passes over images go into `passes`."""
+) -> tuple[dict[str, Artefact], int, dict[int, str]]:
+    """Artefacts by cell id, how many of them were computed here, and reasons of failure by position in the plan.
+
+    Passes over images go into `passes`.
+    """
     todo = [(i, c) for i, c in enumerate(plan.cells) if c.status == "run"]
     artefacts: dict[str, Artefact] = {}
     failures: dict[int, str] = {}
+    computed = 0
     for cell in plan.cells:
         if cell.status == "cached":
             found = store.find("predictions", cell.id)
@@ -221,9 +226,10 @@ def _compute(
                 if isinstance(result, Failure):
                     failures[position] = result.reason
                 else:
-                    artefacts[plan.cells[position].id] = result
+                    artefacts[plan.cells[position].id] = result.artefact
+                    computed += result.computed
                 progress(done + 1, len(ready), plan.cells[position].name)
-    return artefacts, failures
+    return artefacts, computed, failures
 
 
 def _embed_on_workers(
@@ -284,10 +290,10 @@ def _measured_cost(plan: Plan, store: Store, options: Options) -> tuple[CostRow,
 
 def _finish(
     plan: Plan,
-    store: Store,
     folder: Path,
     info: RunInfo,
     artefacts: Mapping[str, Artefact],
+    computed: int,
     failures: Mapping[int, str],
     clock: Mapping[str, float],
 ) -> RunInfo:
@@ -298,7 +304,7 @@ def _finish(
     assemble.write_split_files(plan, folder / "splits")
     if plan.suite.source.text:
         atomic_write(folder / "suite.yaml", plan.suite.source.text.encode())
-    computed = sum(1 for c in plan.cells if c.status == "run" and c.id in artefacts)
+    done = sum(c.id in artefacts for c in plan.cells)
     info = dataclasses.replace(
         info,
         finished=_stamp(datetime.now(UTC)),
@@ -306,7 +312,7 @@ def _finish(
         timings={k: round(v, 3) for k, v in clock.items()},
         cells={
             "computed": computed,
-            "cached": plan.count("cached"),
+            "cached": done - computed,
             "failed": len(failures),
             "missing": plan.count("missing"),
         },

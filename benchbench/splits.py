@@ -134,7 +134,9 @@ def make_split(
 
     if spec.kind == "official":
         parts = list(official)
-        if "test" not in parts or "train" not in parts:
+        if not {"train", "test"} & set(
+            parts
+        ):  # one of the two alone is a fault of the files, and said so elsewhere
             raise DataError(
                 f"{dataset or 'This dataset'} has no official split into training and test images.",
                 fix="choose another, for instance " + _EXAMPLE.split(", or ")[1],

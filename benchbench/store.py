@@ -253,6 +253,7 @@ class Store:
                     found.append(folder)
         found.extend((self.root / "scratch").glob("??/*"))
         found.extend((self.root / "quarantine").glob("*"))
+        found.extend((self.root / "simulated").glob(".making-*"))
         return tuple(p for p in found if now - _newest(p) > older_than_s)
 
 

@@ -7,7 +7,7 @@ for editors (``bench schema``).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -140,9 +140,9 @@ class SuiteFile:
     suite: Suite
     source: YamlFile
 
-    def error(self, what: str, location: Location, fix: str = "") -> SuiteError:
+    def error(self, what: str, location: Location, fix: str = "", details: Iterable[str] = ()) -> SuiteError:
         """A `SuiteError` that points at `location` in the file."""
-        return SuiteError(what, where=self.source.where(location), fix=fix)
+        return SuiteError(what, where=self.source.where(location), fix=fix, details=details)
 
 
 def load_suite(path: str | Path) -> SuiteFile:
@@ -188,6 +188,8 @@ def _fault(source: YamlFile, error: Mapping[str, Any]) -> tuple[str, str]:
         return where, f"Unknown key {location[-1]!r}; {hint or 'known keys: ' + ', '.join(known)}"
     if error["type"] == "missing":
         return where, f"The key {name!r} is missing."
+    if error["type"] == "tuple_type":
+        return where, f"{name} must be a list: write {name}: [{error['input']}]"
     message = str(error["msg"]).removeprefix("Value error, ")
     return where, f"{name}: {message}"
 

@@ -1,25 +1,26 @@
 """The survey: what a suite needs, and whether it is here.
 
-Reads label files and hashes images and weights (both cached), computes nothing else. Everything that is missing
-or broken is collected, so that a user sees all of it at once, before any compute.
+Reads label files and hashes images and weights (both cached), and draws simulated images unless told to leave
+that. Everything that is missing or broken is collected, so that a user sees all of it at once, before any compute.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from .api import DatasetInfo, EncoderInfo, Task
 from .datasets import LoadedDataset, load_dataset
 from .datasets.local import with_local_datasets
-from .errors import BenchError, PluginError, did_you_mean
+from .errors import BenchError, DataError, PluginError, did_you_mean, reason_of
+from .origin import named, plugin_identity
 from .plugins import Registry
 from .splits import SplitSpec
 from .store import Store
-from .suite import DatasetUse, EncoderUse, SuiteFile
+from .suite import DatasetUse, EncoderUse, Simulation, SuiteFile
 from .weights import ResolvedWeights, how_to, resolve
 
 METRICS: Mapping[str, tuple[str, ...]] = {
@@ -28,7 +29,8 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "multiclass": ("macro_auroc", "balanced_accuracy", "unweighted_kappa"),
     "multilabel": ("macro_auroc",),
 }
-DEMO_IMAGES = 120
+DEMO = Simulation(images=120, seed=0)
+SplitPart = Literal["train", "test"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class DatasetState:
     info: DatasetInfo
     loaded: LoadedDataset | None
     problem: str
+    pending: str = ""
+    """What a run will simulate first; empty when that is done or not wanted."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,8 @@ class Survey:
     """Full name -> task, in suite order."""
     metrics: Mapping[str, str]
     """Full name -> declared primary metric."""
+    task_problems: Mapping[tuple[str, SplitPart], str] = field(default_factory=dict)
+    """(full name, part of the split) -> why the task cannot be trained or judged on that part."""
 
     def task(self, name: str) -> Task:
         """A task of one of the surveyed datasets, whether or not the suite lists it."""
@@ -95,7 +101,11 @@ def survey(
     simulate: bool = True,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Survey:
-    """Look at every input of a suite. With `simulate`, simulated datasets that are not there yet are written."""
+    """Look at every input of a suite.
+
+    With `simulate`, simulated datasets that are not there yet are written, which takes seconds; without, they are
+    `pending`.
+    """
     registry = with_local_datasets(registry, roots.data)
     tasks, metrics = _tasks(file, registry)
     names = dict.fromkeys(t.rpartition("/")[0] for t in tasks)
@@ -111,7 +121,29 @@ def survey(
         _encoder(file, registry, i, use, roots, demo) for i, use in enumerate(file.suite.encoders)
     )
     _check_subject(file, encoders)
-    return Survey(encoders, datasets, tasks, metrics)
+    datasets, faults = _checked_tasks(datasets, tasks)
+    return Survey(encoders, datasets, tasks, metrics, faults)
+
+
+def _checked_tasks(
+    datasets: Mapping[str, DatasetState], tasks: Mapping[str, Task]
+) -> tuple[dict[str, DatasetState], dict[tuple[str, SplitPart], str]]:
+    """Which tasks cannot be trained or judged; what is merely thin becomes a note of its dataset."""
+    states, faults = dict(datasets), {}
+    for name, task in tasks.items():
+        dataset = name.rpartition("/")[0]
+        for part in get_args(SplitPart):
+            state = states[dataset]
+            if state.loaded is None:
+                continue
+            try:
+                notes = state.loaded.check_task(task, part)
+            except DataError as error:
+                faults[name, part] = error.block()
+                continue
+            loaded = dataclasses.replace(state.loaded, notes=(*state.loaded.notes, *notes))
+            states[dataset] = dataclasses.replace(state, loaded=loaded) if notes else state
+    return states, faults
 
 
 def _check_subject(file: SuiteFile, encoders: tuple[EncoderState, ...]) -> None:
@@ -131,10 +163,7 @@ def _tasks(file: SuiteFile, registry: Registry) -> tuple[dict[str, Task], dict[s
         try:
             _, task = registry.task(use.task)
         except PluginError as error:
-            wrapped = file.error(error.what, ("tasks", i), error.fix)
-            raise type(wrapped)(
-                wrapped.what, where=wrapped.where, fix=wrapped.fix, details=error.details
-            ) from error
+            raise file.error(error.what, ("tasks", i), error.fix, error.details) from error
         metric = use.metric or task.metric
         if metric not in METRICS[task.kind]:
             raise file.error(
@@ -163,10 +192,19 @@ def _dataset(
     except (BenchError, ValueError) as error:
         raise file.error(str(error), ("datasets", name, "split")) from error
     root = roots.data
-    if use.simulated is not None:
-        root = simulated_root(info, roots.store, use.simulated.images, use.simulated.seed, make=simulate)
-    elif demo and (root is None or not (root / name).exists()):
-        root = simulated_root(info, roots.store, DEMO_IMAGES, 0, make=simulate)
+    wanted = use.simulated or (DEMO if demo and not _is_here(info, root) else None)
+    if wanted is not None:
+        root = simulated_root(info, roots.store, wanted)
+        if not (root / info.name).exists():
+            if not simulate:
+                pending = f"about {wanted.images} images of {info.title} will be simulated first"
+                return DatasetState(name, info, None, "", pending)
+            try:
+                make_simulated(info, root, wanted)
+            except OSError:  # a full disk or a missing right is no fault of the dataset
+                raise
+            except Exception as error:
+                return DatasetState(name, info, None, reason_of(error, named("dataset", name, info.origin)))
     if root is None:
         problem = (
             f"{info.title} is not here: no data root is given. Put it at <data root>/{name}/ and say "
@@ -200,22 +238,30 @@ def _check_options(file: SuiteFile, info: DatasetInfo, name: str, use: DatasetUs
             )
 
 
-def simulated_root(info: DatasetInfo, store: Store, images: int, seed: int, *, make: bool) -> Path:
-    """Data root with a simulated copy of a dataset, made in one rename on first use."""
+def _is_here(info: DatasetInfo, root: Path | None) -> bool:
+    return root is not None and any((root / name).exists() for name in (info.name, *info.aliases))
+
+
+def simulated_root(info: DatasetInfo, store: Store, wanted: Simulation) -> Path:
+    """Data root of a simulated copy of a dataset, whether or not it has been made."""
+    plugin = plugin_identity(info.origin).get("plugin", [])
+    name = "-".join([*plugin, info.name, f"v{info.version}", f"n{wanted.images}", f"s{wanted.seed}"])
+    return store.root / "simulated" / name
+
+
+def make_simulated(info: DatasetInfo, root: Path, wanted: Simulation) -> None:
+    """Simulate a dataset below `root`, in one rename."""
     import os
     import shutil
     import tempfile
 
-    root = store.root / "simulated" / f"{info.name}-v{info.version}-n{images}-s{seed}"
-    if (root / info.name).exists() or not make:
-        return root
     if info.simulate is None:
         raise PluginError(f"Dataset {info.name!r} cannot be simulated.", fix=f"bench data how-to {info.name}")
     root.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=root.parent, prefix=".making-"))
     try:
         (temporary / info.name).mkdir()
-        info.simulate(temporary / info.name, images, seed)
+        info.simulate(temporary / info.name, wanted.images, wanted.seed)
         try:
             os.rename(temporary, root)
         except OSError:
@@ -225,7 +271,6 @@ def simulated_root(info: DatasetInfo, store: Store, images: int, seed: int, *, m
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    return root
 
 
 def _encoder(
@@ -234,10 +279,7 @@ def _encoder(
     try:
         info = registry.encoder(use.name)
     except PluginError as error:
-        wrapped = file.error(error.what, ("encoders", index), error.fix)
-        raise type(wrapped)(
-            wrapped.what, where=wrapped.where, fix=wrapped.fix, details=error.details
-        ) from error
+        raise file.error(error.what, ("encoders", index), error.fix, error.details) from error
     recipe = dataclasses.replace(
         info.preprocess,
         crop=use.crop or info.preprocess.crop,
@@ -283,4 +325,5 @@ def encoder_identity(state: EncoderState) -> dict[str, Any]:
         "pooling": state.info.pooling,
         "precision": state.precision,
         "backend": state.backend,
+        **plugin_identity(state.info.origin),
     }

@@ -19,10 +19,11 @@ from .claims import claim, holder
 from .context import CellContext, ImageSource, Part
 from .engines.gpu import pinned
 from .engines.shared import SharedPlan
-from .errors import BenchError, CellError
+from .errors import CellError, reason_of
 from .machine import machine_line, usable_cores
+from .origin import named
 from .passes import embed_request, image_set
-from .plan import Cell, Plan
+from .plan import Cell, Plan, opens_whole
 from .results import PREDICTION_COLUMNS, with_uniform_labels
 from .store import Artefact, Store, atomic_write
 from .survey import Survey
@@ -41,6 +42,15 @@ class Failure:
 
     cell: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Success:
+    """The result of a cell."""
+
+    artefact: Artefact
+    computed: bool
+    """False: another process, which shares the store, had it ready."""
 
 
 class StoreAccess:
@@ -100,7 +110,7 @@ class CellJob:
     store_root: Path
     device: str
 
-    def __call__(self) -> Artefact | Failure:
+    def __call__(self) -> Success | Failure:
         plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
         beside_others = isinstance(self.plan, SharedPlan)
         device = pinned(self.device, self.store_root) if beside_others else self.device
@@ -142,14 +152,14 @@ def compute_cell(
     device: str,
     progress: Progress | None = None,
     beside_others: bool = False,
-) -> Artefact | Failure:
+) -> Success | Failure:
     """Compute one cell and publish its predictions; a fault becomes a `Failure`, never an exception.
 
     `beside_others`: other cells may be computed on this machine at the same time.
     """
     existing = store.find("predictions", cell.id)
     if existing is not None:
-        return existing
+        return Success(existing, computed=False)
     access = StoreAccess(survey, store, device)
     context = CellContext(
         encoder=cell.encoder.info,
@@ -176,13 +186,12 @@ def compute_cell(
         seconds = time.perf_counter() - started
         frame = predictions_frame(cell, output, access)
         record = cell_record(cell, output, access, context, seconds, energy)
-    except BenchError as error:
-        log.error("%s failed: %s", cell.name, error.block())
-        return Failure(cell.name, error.block())
     except Exception as error:
-        log.error("%s failed", cell.name)
+        who = named("protocol", cell.protocol.info.name, cell.protocol.info.origin)
+        reason = reason_of(error, f"{who}, or the encoder in it,")
+        log.error("%s failed: %s", cell.name, reason)
         log.debug("%s", traceback.format_exc())
-        return Failure(cell.name, f"{type(error).__name__}: {error}")
+        return Failure(cell.name, reason)
 
     def write(folder: Path) -> None:
         with_uniform_labels(frame).to_parquet(folder / "predictions.parquet", index=False)
@@ -190,7 +199,7 @@ def compute_cell(
 
     artefact = store.publish("predictions", cell.id, cell.identity, write)
     shutil.rmtree(context.scratch, ignore_errors=True)
-    return artefact
+    return Success(artefact, computed=True)
 
 
 def _metered(
@@ -257,9 +266,7 @@ def predictions_frame(cell: Cell, output: CellOutput, access: StoreAccess) -> pd
 
 
 def _test_part(cell: Cell, access: StoreAccess, target: str) -> Part:
-    whole = getattr(cell.protocol.config, "target", "test") == "whole"
-    elsewhere = target.rpartition("/")[0] != cell.spec.task.rpartition("/")[0]
-    return access.part(target, "all" if whole and elsewhere else "test")
+    return access.part(target, "all" if opens_whole(cell.spec, cell.protocol.config, target) else "test")
 
 
 def _labelled_pool(access: StoreAccess, source: str, target: str) -> Part:

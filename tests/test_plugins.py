@@ -47,7 +47,11 @@ def bench(site: Path, *arguments: str, **variables: str) -> subprocess.Completed
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(site), **variables},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]),
+            **variables,
+        },
     )
 
 

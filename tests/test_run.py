@@ -189,7 +189,7 @@ def label_outside_the_scheme(root: Path) -> tuple[str, ...]:
     fields = lines[4].split(b",")
     lines[4] = b",".join([fields[0], b"7", *fields[2:]])
     path.write_bytes(b"\r\n".join(lines))
-    return (fields[0].decode(), "7")
+    return (f"{path.name}, line 5 ({fields[0].decode()}): Retinopathy grade: '7' is not a whole number",)
 
 
 def empty_test_split(root: Path) -> tuple[str, ...]:
@@ -197,12 +197,44 @@ def empty_test_split(root: Path) -> tuple[str, ...]:
     labels.write_bytes(labels.read_bytes().split(b"\r\n")[0] + b"\r\n")
     for image in (root / "idrid/B. Disease Grading/1. Original Images/b. Testing Set").iterdir():
         image.unlink()
-    return ("test",)
+    return ("leaves the test part empty", str(labels))
+
+
+def one_class_in_the_test_split(root: Path) -> tuple[str, ...]:
+    labels = regrade_test(root, lambda grade: b"0")
+    (root / "idrid" / "SIMULATED.txt").unlink()  # a simulation that is too small would only cost its tasks
+    return (
+        "task idrid/referable",
+        "task idrid/grade",
+        "idrid/referable: the test split has no image of class 'referable DR'",
+        str(labels),
+    )
+
+
+def label_and_image(root: Path) -> tuple[str, ...]:
+    return (*damage_images(root), *label_outside_the_scheme(root))
+
+
+def regrade_test(root: Path, change: Callable[[bytes], bytes]) -> Path:
+    """Change every grade of the test table; returns the table."""
+    labels = next((root / "idrid").rglob("*Testing Labels.csv"))
+    head, *lines = labels.read_bytes().split(b"\r\n")
+    fields = [line.split(b",") for line in lines if line]
+    changed = [b",".join([f[0], change(f[1]), *f[2:]]) for f in fields]
+    labels.write_bytes(b"\r\n".join([head, *changed, b""]))
+    return labels
 
 
 @pytest.mark.parametrize(
     "damage",
-    [damage_images, remove_labels, label_outside_the_scheme, empty_test_split],
+    [
+        damage_images,
+        remove_labels,
+        label_outside_the_scheme,
+        empty_test_split,
+        one_class_in_the_test_split,
+        label_and_image,
+    ],
     ids=lambda f: f.__name__,
 )
 def test_bad_input_is_named_before_any_compute(
@@ -221,21 +253,26 @@ def test_a_root_one_folder_too_high_is_explained(data: Path, tmp_path: Path) -> 
     (tmp_path / "high/data").symlink_to(data)
     done = run_once(tmp_path / "run", tmp_path / "high")
     assert done.returncode == 3
-    assert "idrid" in done.stderr
-    assert "data" in done.stderr
+    assert f"the data root is too high: use --data-root {tmp_path / 'high' / 'data'}" in done.stderr
+
+
+def test_a_demo_with_a_broken_file_does_not_advise_another_demo(broken_data: Path, tmp_path: Path) -> None:
+    (name, _) = damage_images(broken_data)
+    done = run_once(tmp_path / "run", broken_data, "--demo")
+    assert done.returncode == 3
+    assert name in done.stderr
+    assert "bench run small.yaml --demo" not in done.stderr
+    assert "leave out --data-root" in done.stderr
 
 
 def test_a_class_absent_from_the_test_split_still_gives_a_report_that_says_so(
     broken_data: Path, tmp_path: Path
 ) -> None:
-    labels = next((broken_data / "idrid").rglob("*Testing Labels.csv"))
-    lines = labels.read_bytes().split(b"\r\n")
-    kept = [line if line.split(b",")[1:2] != [b"1"] else line.replace(b",1,", b",0,", 1) for line in lines]
-    labels.write_bytes(b"\r\n".join(kept))
+    regrade_test(broken_data, lambda grade: b"0" if grade == b"1" else grade)
     done = run_once(tmp_path / "run", broken_data)
     assert done.returncode == 0, done.stderr
     report = (tmp_path / "run/reports/small/latest/report.html").read_text()
-    assert "mild" in report
+    assert "idrid/grade: no test image of mild; these classes cannot be judged" in report
     assert len(rows_of(tmp_path / "run")) == 4
 
 
@@ -268,13 +305,17 @@ def test_a_failing_cell_is_reported_and_the_rest_goes_on(data: Path, tmp_path: P
     done = subprocess.run(
         [sys.executable, "-m", "benchbench", "run", "small.yaml", "--data-root", str(data)],
         cwd=folder,
-        env={**environment(folder), "PYTHONPATH": str(plugin)},
+        env={
+            **environment(folder),
+            "PYTHONPATH": os.pathsep.join([str(plugin), os.environ.get("PYTHONPATH", "")]),
+        },
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    assert "planted fault" in done.stderr
+    assert "The protocol 'failing' (failing 1.0, entry point failing = failing)" in done.stderr
+    assert "RuntimeError: planted fault" in done.stderr
     statuses = {(r["task"], r["status"]) for r in rows_of(folder)}
     assert statuses == {("idrid/referable", "done"), ("idrid/grade", "failed")}
     assert "planted fault" in (folder / "reports/small/latest/report.html").read_text()

@@ -42,6 +42,7 @@ def test_plain_strings_stand_for_mappings() -> None:
         (GOOD.replace("bf16", "bf15"), 2, "precision"),
         (GOOD + "cost:\n  measure: sometimes\n", 6, "measure"),
         (GOOD + "title: again\n", 5, "twice"),
+        (GOOD.replace("[idrid/grade, ", "idrid/grade #"), 3, "write tasks: [idrid/grade]"),
         (GOOD + "seeds: [1, 1]\n", 5, "different"),
         (GOOD.replace("[a, ", "[a, a, "), 2, "listed twice"),
         (

@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("run:plan", "Show what would run, what is cached and what is missing."),
     "status": ("run:status", "Show how far a suite is."),
     "list": ("listing:listing", "List encoders, datasets, protocols, suites or plugins."),
-    "show": ("listing:show", "Show the card of an encoder, dataset, protocol or suite."),
+    "show": ("listing:show", "Show the card of an encoder, dataset, protocol, suite or plugin."),
     "data": ("data:data", "Get, check, simulate and prepare datasets."),
     "weights": ("weights:weights", "Get, check and slim checkpoints."),
     "audit": ("audit:audit", "Look for leaks and contamination in a suite's data."),

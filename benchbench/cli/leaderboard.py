@@ -95,10 +95,8 @@ def _plugin(run: Run, encoder: str) -> tuple[str, str]:
 
     plugins = registry()
     base = encoder.partition(" ")[0].partition(":")[0]
-    origin = plugins.origins.get(f"encoder:{base}")
-    for loaded in plugins.loaded:
-        if origin is None and any(n.endswith("/") and base.startswith(n) for n in loaded.names):
-            origin = loaded.origin
+    cards = [plugins.encoders.get(base), *(f for f in plugins.families if base.startswith(f.prefix))]
+    origin = next((card.origin for card in cards if card is not None), None)
     if origin is None:
         raise BenchError(
             f"No installed plugin brings the encoder {encoder!r}.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import BenchError
+from ..errors import BenchError, PluginError, did_you_mean
 from .options import as_json
 
 if TYPE_CHECKING:
@@ -107,9 +107,9 @@ def _plugin_rows(found: Registry) -> list[dict[str, str]]:
             "version": "",
             "entry point": "",
             "state": "CLASH",
-            "brings": f"{name!r} is brought by several plugins; write {' or '.join(full)}",
+            "brings": f"the {kind} {name!r} is brought several times; write {' or '.join(full)}",
         }
-        for name, full in found.clashes.items()
+        for (kind, name), full in found.clashes.items()
     ]
     return rows
 
@@ -152,11 +152,12 @@ def _table(rows: list[dict[str, str]]) -> None:
 
 
 @click.command()
-@click.argument("kind", type=click.Choice(["encoder", "dataset", "protocol", "suite"]))
+@click.argument("kind", metavar="KIND", type=click.Choice([*KINDS, *(k.removesuffix("s") for k in KINDS)]))
 @click.argument("name")
 @as_json
 def show(kind: str, name: str, as_json: bool) -> None:
-    """Show a card: what it is, where it comes from, its licence, settings and sources."""
+    """Show the card of an encoder, dataset, protocol, suite or plugin: what it is, where it comes from, its sources."""
+    kind = kind.removesuffix("s")
     if kind == "suite":
         from ..suite import load_suite
 
@@ -164,6 +165,9 @@ def show(kind: str, name: str, as_json: bool) -> None:
         click.echo(file.suite.model_dump_json(indent=1) if as_json else file.source.text.rstrip())
         return
     found = _registry()
+    if kind == "plugin":
+        _show_plugin(found, name, as_json)
+        return
     find: dict[str, Callable[[str], Any]] = {
         "encoder": found.encoder,
         "dataset": found.dataset,
@@ -180,9 +184,31 @@ def show(kind: str, name: str, as_json: bool) -> None:
     }
     for label, text in describe[kind](card):
         _line(label, text)
-    origin = found.origins.get(f"{kind}:{name.partition(':')[0]}")
-    if origin:
-        _line("plugin", str(origin))
+    if card.origin:
+        _line("plugin", str(card.origin))
+
+
+def _show_plugin(found: Registry, name: str, as_json: bool) -> None:
+    """Every entry point of a distribution, or the entry point called `name`."""
+    from ..plugins import FailedPlugin, LoadedPlugin
+
+    plugins: tuple[LoadedPlugin | FailedPlugin, ...] = (*found.loaded, *found.failed)
+    chosen = [p for p in plugins if name in (p.origin.distribution, p.origin.entry_point)]
+    if not chosen:
+        hint = did_you_mean(name, [p.origin.distribution for p in plugins])
+        raise PluginError(
+            f"No plugin is called {name!r}{'; ' + hint if hint else '.'}",
+            fix="list what is installed with: bench list plugins",
+        )
+    if as_json:
+        click.echo(json.dumps([_plain(p) for p in chosen], indent=1))
+        return
+    for p in chosen:
+        _line("plugin", str(p.origin))
+        if isinstance(p, FailedPlugin):
+            _line("broken", p.cause)
+        else:
+            _line("brings", ", ".join(p.names))
 
 
 def _plain(card: Any) -> Any:

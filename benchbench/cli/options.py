@@ -30,13 +30,28 @@ weights_root = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+class TakesPairs(click.Command):
+    """A command whose option --only may be followed by several pairs: ``--only encoder=a task=b``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        repeated: list[str] = []
+        following = False
+        for word in args:
+            pair = "=" in word and not word.startswith("-")
+            if pair and following and repeated[-1] != "--only":
+                repeated.append("--only")
+            following = word.startswith("--only") or (following and pair)
+            repeated.append(word)
+        return super().parse_args(ctx, repeated)
+
+
 def only(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--only encoder=NAME task=NAME ..., repeatable."""
+    """--only encoder=NAME task=NAME ..., repeatable; the command is of the class `TakesPairs`."""
     return click.option(
         "--only",
         multiple=True,
-        metavar="KEY=VALUE",
-        help="Keep only cells with this encoder, task, dataset, protocol or seed; repeatable.",
+        metavar="KEY=VALUE ...",
+        help="Keep only cells with this encoder, task, dataset, protocol or seed; several pairs may follow.",
     )(command)
 
 

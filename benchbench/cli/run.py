@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import EXIT_CELLS_FAILED, EXIT_INPUTS_MISSING, EXIT_OK, BenchError
-from .options import as_json, data_root, only, parse_only, roots, weights_root
+from .options import TakesPairs, as_json, data_root, only, parse_only, roots, weights_root
 
 if TYPE_CHECKING:
     from ..plan import Plan
@@ -23,9 +23,11 @@ def prepare(
     weights: Path | None,
     only_values: tuple[str, ...],
     demo: bool,
+    *,
+    simulate: bool = False,
     fresh: bool = False,
 ) -> tuple[Plan, Any, Any]:
-    """Plan, registry and roots for a suite."""
+    """Plan, registry and roots for a suite; only with `simulate` are simulated images drawn that are not there."""
     from ..plan import make_plan, resolve_protocols
     from ..plugins import registry
     from ..progress import reporting
@@ -37,14 +39,14 @@ def prepare(
     protocols = resolve_protocols(file, plugins.protocol, demo)
     places = roots(data, weights)
     with reporting("reading data") as progress:
-        inputs = survey(file, plugins, places, demo=demo, progress=progress)
+        inputs = survey(file, plugins, places, demo=demo, simulate=simulate, progress=progress)
 
     def is_cached(key: str) -> bool:
         return not fresh and places.store.find("predictions", key) is not None
 
     chosen = parse_only(only_values)
     plan = make_plan(file, inputs, protocols, is_cached, demo=demo, only=chosen)
-    if chosen and not plan.cells:
+    if chosen and not plan.cells and not plan.survey.encoders:
         raise BenchError(
             f"No cell fits --only {' '.join(only_values)}.", fix=f"see the cells with: bench plan {suite}"
         )
@@ -59,7 +61,7 @@ _demo = click.option(
 )
 
 
-@click.command()
+@click.command(cls=TakesPairs)
 @_suite
 @data_root
 @weights_root
@@ -95,19 +97,16 @@ def run(
     from ..run import Options, execute
 
     workers = EngineConfig.parse(engine, jobs)
+    chosen_device = choose_device(device)
     signal.signal(signal.SIGTERM, _stop)  # a scheduler's preemption is an interruption, not a crash
 
-    plan, plugins, places = prepare(suite, data_root, weights_root, only, demo, fresh)
-    if plan.missing and not skip_missing:
-        _print_missing(plan)
-        click.echo(
-            f"\nNothing was computed. Get what is missing, or see the whole suite run on simulated images and "
-            f"random weights with:\n  bench run {shlex.quote(suite)} --demo",
-            err=True,
-        )
+    plan, plugins, places = prepare(suite, data_root, weights_root, only, demo, simulate=True, fresh=fresh)
+    _print_missing(plan)
+    if plan.blocked and not skip_missing:
+        click.echo(f"\nNothing was computed. {_way_out(plan, suite)}", err=True)
         return EXIT_INPUTS_MISSING
     command = shlex.join(["bench", *sys.argv[1:]])
-    options = Options(out, choose_device(device), command, workers, fresh)
+    options = Options(out, chosen_device, command, workers, fresh)
     if fresh:
         _forget(plan, places.store)
     outcome = execute(plan, plugins, places.store, options)
@@ -135,7 +134,7 @@ def _forget(plan: Plan, store: Any) -> None:
             shutil.rmtree(store.root / "scratch" / cell.id[:2] / cell.id, ignore_errors=True)
 
 
-@click.command()
+@click.command(cls=TakesPairs)
 @_suite
 @data_root
 @weights_root
@@ -160,9 +159,9 @@ def plan(
     else:
         _print_cells(made)
         _print_missing(made)
-        if made.missing:
-            click.echo(f"\nTo watch it without them: bench run {shlex.quote(suite)} --demo", err=True)
-    return EXIT_INPUTS_MISSING if made.missing else EXIT_OK
+        if made.blocked:
+            click.echo(f"\n{_way_out(made, suite)}", err=True)
+    return EXIT_INPUTS_MISSING if made.blocked else EXIT_OK
 
 
 @click.command()
@@ -173,14 +172,14 @@ def plan(
 @click.option("--out", default=Path("reports"), type=click.Path(path_type=Path), help="Where runs go.")
 def status(suite: str, data_root: Path | None, weights_root: Path | None, demo: bool, out: Path) -> int:
     """Show how many cells of a suite are done; works while it runs in another shell."""
-    made, _, _ = prepare(suite, data_root, weights_root, (), demo)
+    made, _, places = prepare(suite, data_root, weights_root, (), demo)
     done, total = made.count("cached"), len(made.cells)
     click.echo(f"{made.suite.name}: {done} of {total} cells done, {made.count('missing')} wait for inputs.")
     from ..live import live_runs
 
-    for line in live_runs(out / made.suite.name, done, total):
+    for line in live_runs(places.store, out / made.suite.name, done, total):
         click.echo(line)
-    return EXIT_INPUTS_MISSING if made.missing else EXIT_OK
+    return EXIT_INPUTS_MISSING if made.blocked else EXIT_OK
 
 
 def _print_cells(plan: Plan) -> None:
@@ -192,7 +191,20 @@ def _print_cells(plan: Plan) -> None:
         f"{counts['missing']} with missing inputs."
     )
     for cell in plan.cells:
-        click.echo(f"  {cell.id[:8] or '-' * 8}  {cell.status:<8} {cell.name}")
+        click.echo(f"  {cell.id[:8] or '-' * 8}  {cell.status:<8} {cell.name}\n{' ' * 21}{cell.reason}")
+
+
+def _way_out(plan: Plan, suite: str) -> str:
+    """What to do next where inputs are missing."""
+    if plan.demo:
+        return (
+            "--demo stands in for what is missing, not for what is broken: mend what is named above, or leave out "
+            "--data-root and --weights-root to see everything simulated."
+        )
+    return (
+        "Get what is missing, or see the whole suite run on simulated images and random weights with:\n"
+        f"  bench run {shlex.quote(suite)} --demo"
+    )
 
 
 def _print_missing(plan: Plan) -> None:

@@ -14,10 +14,7 @@ from filelock import FileLock
 from ..store import Store, atomic_write
 
 Progress = Callable[[int, int, str], None]
-MAX_PIXELS = 150_000_000
-"""Larger images are refused: no fundus camera or OCT makes them, but a decompression bomb does."""
-MIN_SIDE = 8
-_CHECK_VERSION = 1
+_CHECK_VERSION = 2
 _SAVE_EVERY = 2000
 
 
@@ -25,15 +22,15 @@ def check_image(path: Path) -> str:
     """What is wrong with an image file, or an empty string. Reads the whole file."""
     from PIL import Image, UnidentifiedImageError
 
+    from ..images.decoding import size_fault  # what decoding refuses later is refused now
+
     try:
         if path.stat().st_size == 0:
             return "is empty (0 bytes)"
         with Image.open(path) as image:
             width, height = image.size
-            if width * height > MAX_PIXELS:
-                return f"claims {width} x {height} pixels, more than the limit of {MAX_PIXELS:,}"
-            if min(width, height) < MIN_SIDE:
-                return f"is only {width} x {height} pixels"
+            if fault := size_fault(height, width):
+                return fault
             if image.format == "PNG":
                 image.verify()  # checksums of all chunks, without inflating them
             else:
@@ -43,7 +40,7 @@ def check_image(path: Path) -> str:
     except UnidentifiedImageError:
         return "is not an image that can be opened"
     except Image.DecompressionBombError:
-        return f"claims more pixels than the limit of {MAX_PIXELS:,}"
+        return "has an absurd size: it claims more pixels than are accepted"
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         text = str(error).removesuffix(".") or type(error).__name__
         return f"cannot be read: {text}"

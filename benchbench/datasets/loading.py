@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..api import DatasetInfo, Task
-from ..errors import DataError, SuiteError, did_you_mean
+from ..errors import BenchError, DataError, SuiteError, did_you_mean, reason_of
 from ..hashing import HashCache
+from ..origin import named
 from ..splits import PARTS, SplitSpec, make_split, split_fingerprint
-from ..store import Store
+from ..store import Store, atomic_write
 from .images import Progress
 from .images import check_images as find_faults
-from .model import SIMULATED_MARKER, LoadedDataset
-from .reading import Problems
+from .model import SIMULATED_MARKER, LoadedDataset, label_files
+from .reading import IMAGE_SUFFIXES, FileFaults, Problems
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
 COLUMNS = ("image_id", "path", "patient_id", "eye", "split")
+LISTED = 20
+"""Problems printed in full; the rest is counted, and all of them are written to a file."""
 _HASH_CHUNK = 500
 
 
@@ -34,14 +38,37 @@ def find_root(info: DatasetInfo, data_root: Path) -> Path:
     for name in (info.name, *info.aliases):
         if (data_root / name).is_dir():
             return data_root / name
-    fix = f"bench data how-to {info.name}"
-    if data_root.name in (info.name, *info.aliases) and data_root.is_dir():
-        fix = f"the data root is one folder too low: use --data-root {data_root.parent}"
-    elif data_root.is_dir():
-        inside = sorted(p for p in data_root.glob(f"*/{info.name}") if p.is_dir())
-        if inside:
-            fix = f"the data root is one folder too high: use --data-root {inside[0].parent}"
-    raise DataError(f"{info.title} is not there.", where=str(data_root / info.name), fix=fix)
+    raise DataError(
+        f"{info.title} is not there.",
+        where=str(data_root / info.name),
+        details=[f"{data_root} holds: {_content(data_root)}"],
+        fix=_better_root(info, data_root) or f"bench data how-to {info.name}",
+    )
+
+
+def _content(folder: Path, most: int = 8) -> str:
+    names = sorted(p.name + "/" * p.is_dir() for p in folder.iterdir()) if folder.is_dir() else []
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more]) or "nothing"
+
+
+def _better_root(info: DatasetInfo, data_root: Path) -> str:
+    """What to do where the dataset lies at another level or under another name, or an empty string."""
+    names = (info.name, *info.aliases)
+    for folder in (data_root, *data_root.parents[:2]):
+        if folder.name in names and folder.is_dir():
+            return f"the data root is too low: use --data-root {folder.parent}"
+    for pattern in ("*", "*/*"):
+        for inside in sorted(p for name in names for p in data_root.glob(f"{pattern}/{name}") if p.is_dir()):
+            return f"the data root is too high: use --data-root {inside.parent}"
+    for spelled in sorted(data_root.glob("*")):
+        if spelled.is_dir() and spelled.name.casefold() in names:
+            return f"rename {spelled} to {info.name}"
+    inner = [line[2:] for line in info.access.layout.splitlines() if line[:2] == "  " != line[2:4]]
+    first = [re.split(r"/|\s{2,}", line.strip())[0] for line in inner]
+    if any(name and (data_root / name).exists() for name in first):
+        return f"its files lie in the data root itself: move them into the folder {data_root / info.name}"
+    return ""
 
 
 def resolve_options(info: DatasetInfo, options: Mapping[str, str]) -> dict[str, str]:
@@ -84,15 +111,13 @@ def load_dataset(
     split = split or SplitSpec.parse(info.default_split)
     root = find_root(info, data_root.expanduser())
     chosen = resolve_options(info, options or {})
-    frame = _checked(info, info.load(root, chosen), root)
-    frame["sha256"] = _hash_files(info, frame, store, progress)
-    if check_images:
-        _check_files(info, frame, root, store, progress)
+    frame = _read(info, root, chosen, store, check_images, progress)
     frame["group"] = group_images(frame, info.cluster)
     frame["official_split"] = frame["split"]
     image_ids, groups = list(frame["image_id"]), list(frame["group"])
     classes = balanced_classes(info.tasks[0], frame)
     frame["split"] = make_split(split, image_ids, list(frame["split"]), classes, groups, info.name)
+    _check_split(info, frame, split, root)
     return LoadedDataset(
         info=info,
         root=root,
@@ -102,8 +127,66 @@ def load_dataset(
         simulated=(root / SIMULATED_MARKER).is_file(),
         split_fingerprint=split_fingerprint(image_ids, list(frame["split"])),
         image_fingerprint=_digest(f"{i}\t{h}\n" for i, h in zip(image_ids, frame["sha256"], strict=True)),
-        notes=_notes(info, frame, split),
+        notes=_notes(frame, split),
     )
+
+
+def _read(
+    info: DatasetInfo,
+    root: Path,
+    options: Mapping[str, str],
+    store: Store,
+    check_images: bool,
+    progress: Progress | None,
+) -> pd.DataFrame:
+    """The plugin's table, checked and with the column ``sha256``; faults of rows and of images come together."""
+    faults: FileFaults | None = None
+    try:
+        frame = _checked(info, _table(info, root, options), root)
+        paths = [Path(p) for p in frame["path"]]
+    except FileFaults as error:
+        if not check_images:
+            raise
+        faults = error
+        paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
+    hashes = _hash_files(info, paths, store, progress)
+    broken = find_faults(paths, hashes, store, progress) if check_images else {}
+    if faults or broken:
+        raise _together(info, root, store, faults, [f"{_below(p, root)} {f}" for p, f in broken.items()])
+    frame["sha256"] = hashes
+    return frame
+
+
+def _table(info: DatasetInfo, root: Path, options: Mapping[str, str]) -> pd.DataFrame:
+    try:
+        return info.load(root, options)
+    except BenchError:
+        raise
+    except Exception as error:
+        raise DataError(
+            reason_of(error, named("dataset", info.name, info.origin)),
+            where=str(root),
+            fix=f"compare the folder with `bench data how-to {info.name}`; if it is right, tell the plugin's author",
+        ) from error
+
+
+def _together(
+    info: DatasetInfo, root: Path, store: Store, faults: FileFaults | None, broken: list[str]
+) -> DataError:
+    """One error for all that is wrong with a dataset's files; a long list is also written to a file."""
+    what, fix, lines = [], [], [*(faults.details if faults else ()), *broken]
+    if faults:
+        what.append(faults.what)
+        fix.append(faults.fix)
+    if broken:
+        what.append(f"{info.name}: {len(broken)} image file(s) cannot be used.")
+        fix.append("download these image files again; the download may have been cut short")
+    shown = lines[:LISTED]
+    if len(lines) > LISTED:
+        path = store.root / "problems" / f"{info.name}.txt"
+        atomic_write(path, "".join(f"{line}\n" for line in lines).encode())
+        shown.append(f"... and {len(lines) - LISTED} more; all {len(lines)} are listed in {path}")
+    return DataError(" ".join(what), where=str(root), details=shown, fix="; ".join(fix))
 
 
 def _checked(info: DatasetInfo, frame: pd.DataFrame, root: Path) -> pd.DataFrame:
@@ -164,9 +247,8 @@ def _check_codes(frame: pd.DataFrame, column: str, size: int, problems: Problems
         problems.add(f"{frame['image_id'][i]}: {column} is {values[i]:g}, outside the scheme ({limit})")
 
 
-def _hash_files(info: DatasetInfo, frame: pd.DataFrame, store: Store, progress: Progress | None) -> list[str]:
+def _hash_files(info: DatasetInfo, paths: list[Path], store: Store, progress: Progress | None) -> list[str]:
     cache = HashCache(store)
-    paths = [Path(p) for p in frame["path"]]
     hashes: list[str] = []
     for start in range(0, len(paths), _HASH_CHUNK):
         try:
@@ -178,20 +260,6 @@ def _hash_files(info: DatasetInfo, frame: pd.DataFrame, store: Store, progress: 
         if progress:
             progress(len(hashes), len(paths), "hashing images")
     return hashes
-
-
-def _check_files(
-    info: DatasetInfo, frame: pd.DataFrame, root: Path, store: Store, progress: Progress | None
-) -> None:
-    faults = find_faults([Path(p) for p in frame["path"]], list(frame["sha256"]), store, progress)
-    problems = Problems(info.name)
-    for path, fault in faults.items():
-        problems.add(f"{_below(path, root)} {fault}")
-    problems.stop(
-        f"{info.name}: {len(faults)} image file(s) cannot be used.",
-        fix="download these files again; the download may have been cut short",
-        where=str(root),
-    )
 
 
 def _below(path: Path, root: Path) -> str:
@@ -234,7 +302,17 @@ def balanced_classes(task: Task, frame: pd.DataFrame) -> np.ndarray:
     return (labels[:, None] == np.arange(len(task.classes))[None, :]).astype(np.float64)
 
 
-def _notes(info: DatasetInfo, frame: pd.DataFrame, split: SplitSpec) -> tuple[str, ...]:
+def _check_split(info: DatasetInfo, frame: pd.DataFrame, split: SplitSpec, root: Path) -> None:
+    for part in ("train", "test"):
+        if not (frame["split"] == part).any():
+            raise DataError(
+                f"{info.name}: the split {split} leaves the {part} part empty ({len(frame)} images in all).",
+                where=label_files(root),
+                fix=f"choose other ratios or another split, or check the files with: bench data verify {info.name}",
+            )
+
+
+def _notes(frame: pd.DataFrame, split: SplitSpec) -> tuple[str, ...]:
     notes = []
     unused = int((frame["split"] == "").sum())
     if unused:
@@ -242,12 +320,6 @@ def _notes(info: DatasetInfo, frame: pd.DataFrame, split: SplitSpec) -> tuple[st
     repeated = frame[frame.duplicated("sha256", keep=False)]
     if len(repeated):
         notes.append(f"{repeated['sha256'].nunique()} sets of identical files ({len(repeated)} images)")
-    for part in ("train", "test"):
-        if not (frame["split"] == part).any():
-            raise DataError(
-                f"{info.name}: the split {split} leaves the {part} part empty ({len(frame)} images in all).",
-                fix=f"choose other ratios or another split, or check the files with: bench data verify {info.name}",
-            )
     return tuple(notes)
 
 

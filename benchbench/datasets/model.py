@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 SIMULATED_MARKER = "SIMULATED.txt"
 
 
+def label_files(root: Path) -> str:
+    """The label tables below a dataset's folder, for a message; the folder itself where its folders are the labels."""
+    tables = [p for p in sorted(root.rglob("*")) if p.suffix.lower() in (".csv", ".tsv", ".xls", ".xlsx")]
+    more = [f"and {len(tables) - 4} more"] if len(tables) > 4 else []
+    return ", ".join([*map(str, tables[:4]), *more]) or str(root)
+
+
 class FilePaths(Sequence[Path]):
     """Paths kept as text until one is asked for: a million Path objects cost ten seconds and 300 MB."""
 
@@ -140,8 +147,7 @@ class LoadedDataset:
         found = self._task(task)
         result = {}
         for split in PARTS:
-            labels = self.part(found, split).labels
-            assert labels is not None
+            labels = self._labels_in(found, split)
             if found.kind == "multilabel":
                 numbers = [int(np.nansum(labels[:, i] == 1)) for i in range(len(found.classes))]
             else:
@@ -149,31 +155,34 @@ class LoadedDataset:
             result[split] = dict(zip(found.classes, numbers, strict=True))
         return result
 
-    def check_task(self, task: Task | str) -> tuple[str, ...]:
-        """Notes on classes that are missing from a part of the split.
+    def _labels_in(self, task: Task, split: str) -> np.ndarray:
+        return self.labels(task)[(self.frame["split"] == split).to_numpy()]
+
+    def check_task(self, task: Task | str, split: str) -> tuple[str, ...]:
+        """Notes on classes that are missing from `split`, which is "train" or "test".
 
         Raises:
-            DataError: no labelled image to train on or to test on, or a binary task with one class only.
+            DataError: no labelled image, or images of one class only, so that nothing can be learned or judged.
         """
+        import numpy as np
+
         found = self._task(task)
-        full, counts, notes = f"{self.name}/{found.name}", self.counts(found), []
-        for split, use in (("train", "train on"), ("test", "test on")):
-            absent = [c for c, n in counts[split].items() if n == 0]
-            if len(self.part(found, split)) == 0:
-                raise self._split_error(f"{full}: the {split} split has no labelled image to {use}.")
-            if found.kind == "binary" and absent:
-                raise self._split_error(f"{full}: the {split} split has no image of class {absent[0]!r}.")
-            if absent:
-                notes.append(
-                    f"{full}: no {split} image of {', '.join(absent)}; these classes cannot be judged"
-                )
-        return tuple(notes)
+        full, counts = f"{self.name}/{found.name}", self.counts(found)[split]
+        absent = [c for c, n in counts.items() if n == 0]
+        if np.isnan(self._labels_in(found, split)).all():
+            raise self._split_error(f"{full}: the {split} split has no labelled image to {split} on.")
+        if found.kind != "multilabel" and len(absent) > len(counts) - 2:
+            names = ", ".join(f"class {c!r}" for c in absent)
+            raise self._split_error(f"{full}: the {split} split has no image of {names}.")
+        if not absent:
+            return ()
+        return (f"{full}: no {split} image of {', '.join(absent)}; these classes cannot be judged",)
 
     def _split_error(self, what: str) -> DataError:
         sizes = ", ".join(f"{p} {int((self.frame['split'] == p).sum())}" for p in PARTS)
         return DataError(
             what,
-            where=f"{self.root}, split {self.split} ({sizes})",
+            where=f"split {self.split} ({sizes}) of {label_files(self.root)}",
             fix=f"choose another split or seed in the suite (datasets: {self.name}: split: ...), "
             f"or check the files with: bench data verify {self.name}",
         )

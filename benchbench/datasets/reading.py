@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
-LISTED = 20  # problems printed in full; the rest is counted
+
+
+class FileFaults(DataError):
+    """Rows and files that are wrong, each on a line of `details`; the folder itself could be read."""
 
 
 class Problems:
@@ -33,14 +36,12 @@ class Problems:
         self.lines.append(line)
 
     def stop(self, what: str = "", fix: str = "", where: str = "") -> None:
-        """Raise `DataError` if anything was noted."""
+        """Raise `FileFaults` if anything was noted."""
         if self.lines:
-            more = len(self.lines) - LISTED
-            shown = [*self.lines[:LISTED], *([f"... and {more} more"] if more > 0 else [])]
-            raise DataError(
+            raise FileFaults(
                 what or f"{self.dataset}: {len(self.lines)} problem(s) in the files.",
                 where=where,
-                details=shown,
+                details=self.lines,
                 fix=fix
                 or f"compare the folder with the layout that `bench data how-to {self.dataset}` shows",
             )

@@ -37,8 +37,9 @@ class EngineConfig:
         """``local``, ``loky``, ``dask:tcp://host:8786`` or ``dask:cluster.yaml``."""
         name, _, address = text.partition(":")
         if name not in NAMES:
+            hint = did_you_mean(name, NAMES)
             raise BenchError(
-                f"There is no engine {name!r}; {did_you_mean(name, NAMES) or ''}",
+                f"There is no engine {name!r}{'; ' + hint if hint else '.'}",
                 fix=f"use one of: {', '.join(NAMES)}",
             )
         if name == "dask" and not address:

@@ -127,8 +127,8 @@ def _fault(path: Path) -> str:
     return ""
 
 
-def check_size(height: int, width: int, path: str | Path) -> None:
-    """Refuse images that cannot be photographs or scans: bombs, slivers and specks."""
+def size_fault(height: int, width: int) -> str:
+    """Why an image of this size cannot be a photograph or scan (bombs, slivers and specks), or an empty string."""
     if height * width > MAX_PIXELS:
         problem = f"more than the {MAX_PIXELS / 1e6:.0f} million pixels that are accepted"
     elif min(height, width) < MIN_SIDE:
@@ -136,12 +136,18 @@ def check_size(height: int, width: int, path: str | Path) -> None:
     elif max(height, width) > MAX_ASPECT * min(height, width):
         problem = f"one side more than {MAX_ASPECT} times the other"
     else:
-        return
-    raise DataError(
-        f"An image has an absurd size: {width} x {height} pixels, {problem}.",
-        where=str(path),
-        fix="check the file; scale it down or remove it from the dataset",
-    )
+        return ""
+    return f"has an absurd size: {width} x {height} pixels, {problem}"
+
+
+def check_size(height: int, width: int, path: str | Path) -> None:
+    """Refuse images of an absurd size, see `size_fault`."""
+    if fault := size_fault(height, width):
+        raise DataError(
+            f"An image {fault}.",
+            where=str(path),
+            fix="check the file; scale it down or remove it from the dataset",
+        )
 
 
 def _unreadable(path: str | Path, error: Exception) -> DataError:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..analysis import Analysis, Panel
 from .tables import headline_tables
-from .text import estimate_text, interval, latex, metric_name, number, p_text
+from .text import estimate_text, interval, latex, metric_name, number, p_text, tested_by
 
 
 def latex_tables(analysis: Analysis) -> dict[str, str]:
@@ -55,7 +55,7 @@ def _latex_comparisons(panel: Panel, analysis: Analysis) -> str:
     ]
     header = ["Comparison", "Difference", "95\\,\\% CI", "$p$", "Holm $p$", "Detectable"]
     what = f"{panel.title}, {metric_name(panel.metric)}, {panel.n} images"
-    note = f"{latex(what)}. {latex(panel.comparisons[0].method)}."
+    note = f"{latex(what)}. {latex(tested_by(panel, panel.comparisons[0]))}."
     return _tabular(header, lines, note, panel.stamps)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..analysis import PRIMARY, Analysis
 from ..analysis.sentences import listed, metric_name
 from ..results import RunInfo
+from .text import tested_by
 
 REFERENCES = {
     "delong": "DeLong ER, DeLong DM, Clarke-Pearson DL. Comparing the areas under two or more correlated receiver "
@@ -64,7 +65,7 @@ def _models(info: RunInfo, analysis: Analysis) -> str:
 def _statistics(analysis: Analysis) -> str:
     primary = [p for p in analysis.panels if p.family == PRIMARY]
     metrics = listed(list(dict.fromkeys(metric_name(p.metric) for p in primary)))
-    methods = listed(list(dict.fromkeys(c.method for p in primary for c in p.comparisons)))
+    methods = listed(list(dict.fromkeys(tested_by(p, c) for p in primary for c in p.comparisons)))
     pairs = (
         "all pairs of encoders"
         if analysis.reference is None

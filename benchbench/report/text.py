@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..analysis.model import Comparison, Estimate
+from ..analysis.model import Comparison, Estimate, Panel
 from ..analysis.sentences import metric_name, p_text, signed
 
 __all__ = ["dash", "metric_name", "number", "p_text", "signed"]
@@ -60,6 +60,13 @@ def shortened(text: str, length: int = 28) -> str:
     """One line of at most `length` characters."""
     flat = " ".join(str(text).split())
     return flat if len(flat) <= length else flat[: length - 1].rstrip() + "…"
+
+
+def tested_by(panel: Panel, comparison: Comparison) -> str:
+    """The method of a comparison; where the data set names no patients, its images are what was counted."""
+    if panel.n_patients is not None:
+        return comparison.method
+    return comparison.method.replace("each patient", "each image")
 
 
 def words(name: str) -> str:

@@ -37,7 +37,7 @@ class Agreement:
 
     Attributes:
         metric: Its name.
-        estimate: Shape (k,); NaN where labels and predictions hold one class only.
+        estimate: Shape (k,); a kappa is NaN where the labels hold one class only.
         covariance: Between systems, shape (k, k).
         se: Standard errors, shape (k,).
         n: Cases.
@@ -249,10 +249,10 @@ def _kappa_influence(
     n = labels.size
     table = np.bincount(labels * size + predicted, minlength=size * size).reshape(size, size) / n
     truth, guess = table.sum(axis=1), table.sum(axis=0)
+    if (truth > 0).sum() < 2:  # kappa is then 0 whatever is predicted, which says nothing of the predictions
+        return math.nan, np.zeros(n)
     observed = float((penalty * table).sum())
     expected = float(truth @ penalty @ guess)
-    if expected == 0:
-        return math.nan, np.zeros(n)
     by_truth, by_guess = penalty @ guess, truth @ penalty
     cell = -(penalty - observed) / expected + (observed / expected**2) * (
         by_truth[:, np.newaxis] + by_guess[np.newaxis, :] - 2 * expected

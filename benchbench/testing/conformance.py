@@ -17,6 +17,7 @@ from typing import Any
 
 from ..api import DatasetInfo, EncoderInfo, ProtocolInfo
 from ..errors import BenchError, PluginError
+from ..origin import Origin
 from ..plugins import Registry, registry
 
 HEAVY = ("torch", "timm", "torchvision", "pandas", "sklearn", "scipy")
@@ -54,7 +55,7 @@ def check(name: str, weights: Path | None = None) -> tuple[Finding, ...]:
 
     findings: list[Finding] = []
     for kind, item in _items(found, name):
-        light = _imports_light(found, f"{kind}:{item.name}")
+        light = _imports_light(item.origin)
         findings += _run(f"{kind} {item.name}: importing the plugin is light", [light])
         if isinstance(item, EncoderInfo):
             findings += encoders.check_encoder(item, weights, _run)
@@ -80,8 +81,8 @@ def _items(found: Registry, name: str) -> list[tuple[str, EncoderInfo | DatasetI
     mine = [
         (kind, item)
         for kind, table in tables.items()
-        for full, item in table.items()
-        if f"{kind}:{full}" in found.origins and found.origins[f"{kind}:{full}"].distribution == name
+        for item in table.values()
+        if item.origin is not None and item.origin.distribution == name
     ]
     if mine:
         return mine
@@ -110,11 +111,10 @@ def _run(promise: str, problems: Iterable[str] | Callable[[], Iterable[str]]) ->
     return [Finding(promise, not found, "; ".join(found))]
 
 
-def _imports_light(found: Registry, key: str) -> str:
+def _imports_light(origin: Origin | None) -> str:
     """Import the plugin's module in a fresh process and see what came with it."""
-    origin = found.origins.get(key)
     if origin is None:
-        return ""  # made on demand by a family
+        return ""  # no plugin brought it
     module = origin.module.partition(":")[0]
     code = f"import sys, {module}; print(*[m for m in {HEAVY!r} if m in sys.modules])"
     with tempfile.TemporaryDirectory() as folder:

@@ -39,6 +39,50 @@ def test_all_bad_images_are_named_together_before_anything_is_computed(clinic):
     assert "3 image file(s)" in text
 
 
+def test_faults_of_the_table_and_of_images_come_together_and_a_long_list_is_kept_in_a_file(clinic):
+    lines = rows()
+    lines[0] = lines[0].replace(",0,", ",zero,")
+    root = clinic(lines)
+    card = root / "my_clinic" / "dataset.yaml"
+    card.write_text("tasks: {label: {classes: ['0', '1']}}\n")
+    for image in sorted((root / "my_clinic" / "images").iterdir())[10:]:
+        image.write_bytes(b"")
+    store = Store()
+    with pytest.raises(DataError) as error:
+        load(root, store=store)
+    text = str(error.value)
+    assert "1 problem(s) in the files" in text
+    assert "'zero'" in text
+    assert "30 image file(s) cannot be used" in text
+    kept = store.root / "problems" / "my_clinic.txt"
+    assert f"and 11 more; all 31 are listed in {kept}" in text
+    assert len(kept.read_text().splitlines()) == 31
+    assert "images/039.png is empty (0 bytes)" in kept.read_text()
+
+
+def test_a_plugin_that_raises_anything_while_it_reads_is_named(tmp_path):
+    import dataclasses
+
+    def broken(root, options):
+        raise KeyError("grade_column")
+
+    (tmp_path / "idrid").mkdir()
+    info = dataclasses.replace(registry().dataset("idrid"), load=broken)
+    with pytest.raises(DataError, match=r"'idrid' .benchbench-retina .* failed: KeyError: 'grade_column'"):
+        load_dataset(info, tmp_path)
+
+
+@pytest.mark.parametrize("size", [(4, 400), (20, 1400), (7, 7)])
+def test_what_decoding_refuses_is_refused_by_the_check(tmp_path, size):
+    from benchbench.images.decoding import decode
+
+    path = tmp_path / "x.png"
+    Image.new("RGB", size).save(path)
+    with pytest.raises(DataError):
+        decode(path)
+    assert check_image(path)
+
+
 def test_a_truncated_jpeg_is_found_even_when_its_header_is_fine(tmp_path):
     whole = tmp_path / "whole.jpg"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)).save(whole)
@@ -53,7 +97,7 @@ def test_an_image_that_claims_absurd_sizes_is_refused_unread(tmp_path):
     Image.new("1", (20000, 20000)).save(bomb)
     assert "more" in check_image(bomb)
     Image.new("L", (4, 400)).save(bomb)
-    assert "only 4 x 400" in check_image(bomb)
+    assert "4 x 400 pixels, a side below" in check_image(bomb)
 
 
 def test_a_good_file_is_checked_once_and_a_changed_one_again(clinic, monkeypatch):
@@ -119,8 +163,25 @@ def test_a_data_root_one_folder_too_low_or_too_high_is_said_so(clinic):
         load_dataset(info, root / "idrid")
     with pytest.raises(DataError, match="too high.*--data-root " + str(root)):
         load_dataset(info, root.parent)
-    with pytest.raises(DataError, match="bench data how-to papila"):
+    shutil.copytree(root, root.parent / "far" / "above" / "data")
+    with pytest.raises(
+        DataError, match="too high.*--data-root " + str(root.parent / "far" / "above" / "data")
+    ):
+        load_dataset(info, root.parent / "far")
+    with pytest.raises(DataError, match="too low.*--data-root " + str(root)):
+        load_dataset(info, root / "idrid" / "images")
+    with pytest.raises(DataError, match=r"holds: idrid/(.|\n)*bench data how-to papila"):
         load_dataset(registry().dataset("papila"), root)
+
+
+def test_a_dataset_folder_under_another_name_or_none_is_said_so(tmp_path):
+    info = registry().dataset("idrid")
+    (tmp_path / "flat" / "B. Disease Grading").mkdir(parents=True)
+    with pytest.raises(DataError, match="move them into the folder " + str(tmp_path / "flat" / "idrid")):
+        load_dataset(info, tmp_path / "flat")
+    (tmp_path / "odd" / "IDRiD").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"rename .*IDRiD to idrid"):
+        load_dataset(info, tmp_path / "odd")
 
 
 def test_unknown_options_and_choices_are_refused_with_the_nearest_word(clinic):
@@ -137,11 +198,12 @@ def test_a_task_without_test_images_of_a_class_is_an_error_or_a_note(clinic):
     lines = [f"{k:03d}.png,{k % 3},p{k},{'test' if k > 30 and k % 3 else 'train'}" for k in range(40)]
     d = load(clinic(lines, "image,label,patient,split"))
     assert d.split.kind == "official"
-    (note,) = d.check_task("label")
+    assert d.check_task("label", "train") == ()
+    (note,) = d.check_task("label", "test")
     assert "no test image of 0" in note
     binary = [line.replace(",2,", ",1,") for line in lines]
     with pytest.raises(DataError, match="test split has no image of class '0'"):
-        load(clinic(binary, "image,label,patient,split", "other"), "other").check_task("label")
+        load(clinic(binary, "image,label,patient,split", "other"), "other").check_task("label", "test")
 
 
 def test_a_split_that_leaves_the_test_part_empty_is_refused(clinic):

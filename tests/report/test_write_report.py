@@ -228,6 +228,21 @@ def test_a_run_with_everything_renders_every_section(tmp_path: Path) -> None:
         assert (folder / "figures" / f"{name}.svg").is_file()
 
 
+@pytest.mark.parametrize(("eyes", "counted"), [(1, "image"), (2, "patient")])
+def test_images_are_not_called_patients_where_the_data_set_names_none(
+    tmp_path: Path, eyes: int, counted: str
+) -> None:
+    tasks = tuple(dataclasses.replace(t, eyes=eyes) for t in typical().tasks)
+    folder = write_run(tmp_path, typical(tasks=tasks))
+    write_report(folder)
+    text = (folder / "report.html").read_text()
+    assert f"bootstrap band over {counted}s" in text
+    assert f"influence of each {counted} on kappa" in text
+    other = {"image": "patient", "patient": "image"}[counted]
+    assert f"band over {other}s" not in text
+    assert f"each {other} on kappa" not in text
+
+
 def test_a_run_without_any_result_still_gives_a_page(tmp_path: Path) -> None:
     folder = write_run(tmp_path, typical())
     text = (folder / "rows.csv").read_text(encoding="utf-8").replace(",done,,", ",missing,no checkpoint,")

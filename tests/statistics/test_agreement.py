@@ -77,6 +77,12 @@ def test_unused_grades_do_not_change_kappa():
     assert wider.se == pytest.approx(plain.se, rel=1e-12)
 
 
+@pytest.mark.parametrize("guess", [[2, 2, 2, 2], [2, 1, 2, 0], [0, 0, 1, 1]])
+def test_kappa_of_labels_of_one_class_is_undefined_whatever_is_predicted(guess):
+    assert np.isnan(quadratic_kappa([2, 2, 2, 2], guess).estimate[0])
+    assert np.isnan(unweighted_kappa([2, 2, 2, 2], guess).estimate[0])
+
+
 def test_identical_predictions_have_difference_zero():
     y, guess = [0, 1, 2] * 10, [0, 1, 1] * 10
     pair = compare("quadratic_kappa", y, [guess, guess]).pairs[0]

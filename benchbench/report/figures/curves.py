@@ -63,7 +63,8 @@ def _binary(
     caption = _caption(
         panel,
         views,
-        "Left: ROC curves; the shaded band is a pointwise 95 % bootstrap band over patients for the encoder with the "
+        f"Left: ROC curves; the shaded band is a pointwise 95 % bootstrap band over "
+        f"{'images' if panel.n_patients is None else 'patients'} for the encoder with the "
         "highest value. Middle: precision against recall; the dotted line is the prevalence. Right: observed share "
         "of positives against predicted probability in ten bins.",
     )
