@@ -30,6 +30,7 @@ from .model import (
 from .panels import build_panels, panel_id
 from .published import published_values
 from .sentences import metric_name, overall_sentences, panel_sentence
+from .together import separate_or_together
 from .transfer import transfer_matrices
 from .wins import count_wins
 
@@ -83,6 +84,7 @@ def analyse(run: Run) -> Analysis:
         panels=panels,
         wins=wins,
         transfer=transfer_matrices(panels, cases, rules.alpha),
+        together=separate_or_together(panels, cases, rules.alpha),
         interactions=interactions(panels, cases, rules.alpha),
         efficiency=efficiency_curves(panels),
         published=published_values(panels, cases, encoders),
