@@ -90,6 +90,7 @@ LODO = ProtocolInfo(
     cells=lodo_cells,
     presets=PROBE_PRESETS,
     demo=PROBE_DEMO,
+    version="2",
 )
 
 LODO_FINE_TUNE = ProtocolInfo(
@@ -103,4 +104,5 @@ LODO_FINE_TUNE = ProtocolInfo(
     cells=lodo_cells,
     presets=FINE_TUNE_PRESETS,
     demo=FINE_TUNE_DEMO,
+    version="2",
 )

@@ -91,4 +91,5 @@ LORA = ProtocolInfo(
     needs="images",
     stochastic=True,
     demo=DEMO,
+    version="2",
 )

@@ -161,6 +161,7 @@ TRANSFER = ProtocolInfo(
     cells=transfer_cells,
     presets=PROBE_PRESETS,
     demo=PROBE_DEMO,
+    version="2",
 )
 
 TRANSFER_FINE_TUNE = ProtocolInfo(
@@ -177,4 +178,5 @@ TRANSFER_FINE_TUNE = ProtocolInfo(
     cells=transfer_cells,
     presets=FINE_TUNE_PRESETS,
     demo=FINE_TUNE_DEMO,
+    version="2",
 )

@@ -7,8 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 from benchbench_protocols.classes import bridge, relabel, translate
+from benchbench_protocols.learned import Learned
 from benchbench_protocols.lodo import LODO
-from benchbench_protocols.multitask import MULTITASK
+from benchbench_protocols.multitask import MULTITASK, run_multitask
 from benchbench_protocols.transfer import TRANSFER, TransferConfig
 from sklearn.metrics import roc_auc_score
 
@@ -206,6 +207,29 @@ def test_multitask_scores_every_binary_task_with_its_own_column(tmp_path):
         np.testing.assert_array_equal(one.validation_scores[:, 0], together.validation_scores[:, j])
         assert roc_auc_score(frame[f"sign{j}"].loc[list(one.image_ids)], one.scores[:, 0]) > 0.8
     assert len({output.details[f"C sign{j}"] for j in range(3)}) == 1, "one strength for all labels"
+
+
+def test_the_model_for_all_labels_scores_the_test_images_once(tmp_path):
+    asked = []
+
+    def learn(context, train, validation, task, config):
+        def score(part):
+            asked.append(part.image_ids)
+            return np.linspace(0, 1, 3 * len(part)).reshape(len(part), 3)
+
+        return Learned(score)
+
+    data = {"toy": toy_dataset(labels=3, validation=True)}
+    frame = data["toy"].frame
+    frame.loc[frame.index[::3], "sign1"] = np.nan
+    (spec,) = MULTITASK.cells(tuple((f"toy/{t.name}", t) for t in data["toy"].tasks), MULTITASK.config())
+    context = fake_context(data, spec.task, MULTITASK.config(), tmp_path, targets=spec.targets)
+    output = run_multitask(learn)(context)
+    assert len(asked) == 1
+    together, one = output.predictions["toy/signs"], output.predictions["toy/sign1"]
+    assert len(one.image_ids) < len(together.image_ids)
+    at = [together.image_ids.index(i) for i in one.image_ids]
+    np.testing.assert_array_equal(one.scores[:, 0], together.scores[at, 1])
 
 
 def test_multitask_without_a_multilabel_task_says_what_to_list():
