@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..results import Row, Run
+from .as_reported import with_reported_medians
 from .cases import Cases, Key, load_cases
 from .efficiency import efficiency_curves
 from .interaction import interactions
@@ -69,6 +70,7 @@ def analyse(run: Run) -> Analysis:
     primary = [p for p in panels if p.family == PRIMARY]
     wins = count_wins(primary, encoders, _published(primary, cases), rules.alpha)
     failures = tuple(_failure(r) for r in run.rows if r.status != "done")
+    panels = with_reported_medians(run.info, panels, cases, titles)
     many = len({p.protocol for p in primary}) > 1
     panels = tuple(dataclasses.replace(p, sentence=panel_sentence(p, titles, many)) for p in panels)
     verdict = overall_sentences(wins, primary, titles, len(failures), rules.reference)

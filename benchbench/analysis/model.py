@@ -153,6 +153,11 @@ class Reliability:
     brier: float
     ece: float
     ece_bins: int
+    temperature: float | None = None
+    """Chosen on validation images; None where there are none."""
+    ece_after: float | None = None
+    brier_after: float | None = None
+    """Both at that temperature."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .cases import Cases, Key
-from .decisions import confusion, decide, frozen_threshold, operating_point
+from .decisions import confusion, decide, frozen, operating_point
 from .model import Comparison, Estimate, OperatingPoint, Panel
 from .pairing import paired_test
 from .panels import correct, panel_id
@@ -166,9 +166,9 @@ def _label(encoder: str, alone: Panel, joint: Panel, by_id: Mapping[str, Cases])
 def _decided(encoder: str, panel: Panel, cases: Cases) -> Decided:
     estimate = panel.estimate(encoder)
     assert estimate is not None, "only encoders with both results are paired"
-    held_out = cases.validation.get(encoder, {}).get(estimate.shown_seed)
-    predicted = decide(cases.scores[encoder][estimate.shown_seed], "binary", held_out)
-    point = operating_point(cases.labels, predicted, *frozen_threshold(held_out))
+    settled = frozen(cases, encoder, estimate.shown_seed)
+    predicted = decide(cases.scores[encoder][estimate.shown_seed], "binary", settled)
+    point = operating_point(cases.labels, predicted, *settled.threshold())
     return Decided(estimate, point, confusion(cases.labels, predicted, 2))
 
 

@@ -5,6 +5,8 @@ All come from one trained model: the seed whose metric is in the middle, never a
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,9 +18,10 @@ from ..statistics import (
     reliability_curve,
     roc_curve,
 )
+from ..statistics.temperature import apply_temperature
 from ..statistics.weighted import average_precision, counts_above
 from .cases import Cases
-from .decisions import confusion, decide, frozen_threshold, operating_point
+from .decisions import confusion, decide, frozen, operating_point
 from .model import COUNTED_ONLY, Band, ClassResult, Curve, EncoderView, FloatArray, Reliability
 
 BINS = 10
@@ -30,9 +33,9 @@ MAX_POINTS = 240
 def encoder_view(cases: Cases, encoder: str, seed: int, kind: str, classes: tuple[str, ...]) -> EncoderView:
     """Curves and tables of one encoder, from the predictions of `seed`."""
     scores = cases.scores[encoder][seed]
-    held_out = cases.validation.get(encoder, {}).get(seed)
+    settled = frozen(cases, encoder, seed)
     truth = _one_against_rest(cases.labels, kind, len(classes))
-    predicted = decide(scores, kind, held_out)
+    predicted = decide(scores, kind, settled)
     results = _class_results(cases, scores, truth, predicted, kind, classes)
     shown = [1] if kind == "binary" else range(len(classes))
     curves, by_recall = [], []
@@ -50,10 +53,10 @@ def encoder_view(cases: Cases, encoder: str, seed: int, kind: str, classes: tupl
         encoder,
         tuple(curves),
         tuple(by_recall),
-        _calibration(cases.labels, scores, kind),
+        _calibration(cases.labels, scores, kind, settled.temperature()),
         None if kind == "multilabel" else confusion(cases.labels, predicted, len(classes)),
         tuple(results),
-        operating_point(cases.labels, predicted, *frozen_threshold(held_out)) if kind == "binary" else None,
+        operating_point(cases.labels, predicted, *settled.threshold()) if kind == "binary" else None,
     )
 
 
@@ -106,10 +109,21 @@ def _thin(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     return x[kept], y[kept]
 
 
-def _calibration(labels: FloatArray, scores: FloatArray, kind: str) -> Reliability | None:
-    """Binary: probability of the positive class; otherwise of the predicted class (top-label calibration)."""
+def _calibration(
+    labels: FloatArray, scores: FloatArray, kind: str, temperature: float | None
+) -> Reliability | None:
+    """As `_reliability`, with the error after temperature scaling beside it."""
     if kind == "multilabel" or scores.min() < 0 or scores.max() > 1:
         return None
+    found = _reliability(labels, scores, kind)
+    if temperature is None:
+        return found
+    after = _reliability(labels, apply_temperature(scores, temperature), kind)
+    return replace(found, temperature=temperature, ece_after=after.ece, brier_after=after.brier)
+
+
+def _reliability(labels: FloatArray, scores: FloatArray, kind: str) -> Reliability:
+    """Binary: probability of the positive class; otherwise of the predicted class (top-label calibration)."""
     if kind == "binary":
         predicted, observed = scores[:, 0], (labels == 1).astype(float)
         brier = brier_score(observed, predicted)

@@ -152,11 +152,12 @@ def plan(
 
     Exit code 3 when an input is missing, else 0.
     """
-    made, _, _ = prepare(suite, data_root, weights_root, only, demo)
+    made, plugins, places = prepare(suite, data_root, weights_root, only, demo)
     if as_json:
         _print_json(made)
     else:
         _print_cells(made)
+        _print_outlook(made, plugins, places)
         _print_missing(made)
         if made.missing:
             click.echo(f"\nTo watch it without them: bench run {shlex.quote(suite)} --demo", err=True)
@@ -191,6 +192,17 @@ def _print_cells(plan: Plan) -> None:
     )
     for cell in plan.cells:
         click.echo(f"  {cell.id[:8] or '-' * 8}  {cell.status:<8} {cell.name}")
+
+
+def _print_outlook(plan: Plan, plugins: Any, places: Any) -> None:
+    """Pairs of a transfer, and the expected cost of the whole suite."""
+    from ..pairs import transfer_pairs
+    from .outline import plan_lines
+
+    if pairs := transfer_pairs(plan):
+        click.echo("\nTrained on -> judged on:\n  " + "\n  ".join(pairs))
+    if plan.suite.suite.tasks and (lines := plan_lines(plan, plugins, places.store)):
+        click.echo("\nExpected on one GPU for the whole suite:\n  " + "\n  ".join(lines))
 
 
 def _print_missing(plan: Plan) -> None:

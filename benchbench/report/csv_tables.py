@@ -160,8 +160,9 @@ def _confusion(analysis: Analysis) -> str:
 
 
 def _calibration(analysis: Analysis) -> str:
+    summary = ("ece", "brier", "temperature", "ece_after", "brier_after")
     lines = [
-        [*_place(p), v.encoder, *map(float, values), v.reliability.ece, v.reliability.brier]
+        [*_place(p), v.encoder, *map(float, values), *(getattr(v.reliability, name) for name in summary)]
         for p in analysis.panels
         for v in p.views
         if v.reliability is not None
@@ -174,7 +175,7 @@ def _calibration(analysis: Analysis) -> str:
             strict=True,
         )
     ]
-    header = [*_PLACE, "encoder", "predicted", "observed", "ci_low", "ci_high", "count", "ece", "brier"]
+    header = [*_PLACE, "encoder", "predicted", "observed", "ci_low", "ci_high", "count", *summary]
     return csv_text(header, lines)
 
 

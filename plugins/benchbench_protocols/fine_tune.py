@@ -132,7 +132,7 @@ def learn_fine_tune(
         trained.best_value == trained.best_value
     ):  # NaN: the last epoch was kept, on images that cannot judge it
         details["validation"] = trained.best_value
-    return Learned(score, validation.image_ids, kept, details, clock.seconds)
+    return Learned(score, validation.image_ids, kept, details, clock.seconds, validation.labels)
 
 
 def carve(train: Samples, share: float) -> tuple[Samples, Samples]:
