@@ -377,6 +377,8 @@ class CellOutput:
     """Chosen hyper-parameters, for instance ``C``; the same on every run."""
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds by stage, for instance ``fit`` and ``predict``; kept apart from the rows because they vary."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Targets without predictions, and why: their rows are failures, the other targets keep their results."""
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,21 @@ def build_rows(plan: Plan, artefacts: Mapping[str, Artefact], failures: Mapping[
         artefact = artefacts.get(cell.id)
         record = json.loads((artefact.folder / "cell.json").read_bytes()) if artefact else None
         reason = failures.get(position, cell.reason if cell.status == "missing" else "")
+        refused = record.get("refused", {}) if record else {}
         for target in cell.spec.targets:
-            rows.append(_row(plan, cell, target, record, reason))
+            found = None if target in refused else record
+            rows.append(_row(plan, cell, target, found, refused.get(target, reason)))
     return tuple(rows)
+
+
+def refusals(plan: Plan, artefacts: Mapping[str, Artefact]) -> list[tuple[str, str]]:
+    """(cell and target, why) of every target that a finished cell gave no predictions for."""
+    found = []
+    for cell in plan.cells:
+        if cell.id in artefacts:
+            record = json.loads((artefacts[cell.id].folder / "cell.json").read_bytes())
+            found += [(f"{cell.name}, judged on {t}", why) for t, why in record.get("refused", {}).items()]
+    return found
 
 
 def _row(plan: Plan, cell: Cell, target: str, record: Mapping[str, Any] | None, reason: str) -> Row:

@@ -76,8 +76,8 @@ class DataAccess(Protocol):
         """The task called "dataset/task"."""
         ...
 
-    def sha256(self, dataset: str) -> tuple[str, ...]:
-        """Hash of each image's file, in table order; equal hashes mean the same image."""
+    def shared_pictures(self, first: str, second: str) -> tuple[tuple[str, str], ...]:
+        """(image of the first dataset, image of the second) for every picture that both hold, re-encoded or not."""
         ...
 
 
@@ -142,7 +142,7 @@ class CellContext:
 
     def _target_split(self, target: str) -> str:
         whole = getattr(self.config, "target", "test") == "whole"
-        other_dataset = target.split("/")[0] != self.task_name.split("/")[0]
+        other_dataset = target.rpartition("/")[0] != self.task_name.rpartition("/")[0]
         return "all" if whole and other_dataset else "test"
 
     def features(self, part: Part) -> np.ndarray:

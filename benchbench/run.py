@@ -90,8 +90,11 @@ def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> O
         info = finished
         report = _render(folder, registry, info, clock)
     _point_latest(folder)
-    reasons = tuple(Failure(plan.cells[i].name, reason) for i, reason in failures.items())
-    return Outcome(folder, report, reasons, info.cells.get("computed", 0), info.cells.get("cached", 0), info)
+    reasons = [Failure(plan.cells[i].name, reason) for i, reason in failures.items()]
+    reasons += [Failure(*refusal) for refusal in assemble.refusals(plan, artefacts)]
+    return Outcome(
+        folder, report, tuple(reasons), info.cells.get("computed", 0), info.cells.get("cached", 0), info
+    )
 
 
 @contextlib.contextmanager
@@ -308,7 +311,7 @@ def _finish(
     info = dataclasses.replace(
         info,
         finished=_stamp(datetime.now(UTC)),
-        status="failed" if failures else "done",
+        status="failed" if failures or assemble.refusals(plan, artefacts) else "done",
         timings={k: round(v, 3) for k, v in clock.items()},
         cells={
             "computed": computed,

@@ -95,10 +95,13 @@ class StoreAccess:
     def task(self, task: str) -> Task:
         return self.survey.task(task)
 
-    def sha256(self, dataset: str) -> tuple[str, ...]:
-        data = self.survey.datasets[dataset].loaded
-        assert data is not None
-        return data.sha256
+    def shared_pictures(self, first: str, second: str) -> tuple[tuple[str, str], ...]:
+        from .datasets.shared import shared_pictures
+
+        one, two = (self.survey.datasets[name].loaded for name in (first, second))
+        assert one is not None
+        assert two is not None
+        return shared_pictures(one, two, self.store)
 
 
 @dataclass(frozen=True)
@@ -234,6 +237,7 @@ def cell_record(
         "n_train": int(output.details.get("n_train", len(access.part(cell.spec.task, "train")))),
         "n_validation": int(output.details.get("n_validation", len(access.part(cell.spec.task, "val")))),
         "n_test": {name: len(p.image_ids) for name, p in output.predictions.items()},
+        "refused": dict(output.refused),
     }
 
 
@@ -241,11 +245,11 @@ def predictions_frame(cell: Cell, output: CellOutput, access: StoreAccess) -> pd
     """Predictions of a cell with labels and groups attached; checks that they are complete and sane."""
     import pandas as pd
 
-    missing = set(cell.spec.targets) - set(output.predictions)
+    missing = set(cell.spec.targets) - set(output.predictions) - set(output.refused)
     if missing:
         raise CellError(f"The protocol returned no predictions for {', '.join(sorted(missing))}.")
     frames = []
-    for target in cell.spec.targets:
+    for target in (t for t in cell.spec.targets if t not in output.refused):
         predictions, task = output.predictions[target], access.task(target)
         test = _test_part(cell, access, target)
         frames.append(_attach(cell.id, target, "test", predictions.image_ids, predictions.scores, test, task))

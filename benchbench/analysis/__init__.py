@@ -9,6 +9,7 @@ import dataclasses
 
 from ..results import Row, Run
 from .across import across_datasets
+from .as_reported import with_reported_medians
 from .attempts import attempt
 from .cases import load_cases
 from .efficiency import efficiency_curves
@@ -33,6 +34,7 @@ from .panels import build_panels
 from .published import published_values
 from .rules import green_winners, published_rules
 from .sentences import metric_name, overall_sentences, panel_sentence
+from .together import separate_or_together
 from .transfer import transfer_matrices
 from .wins import count_wins
 
@@ -73,10 +75,19 @@ def analyse(run: Run) -> Analysis:
     rules_quoted = attempt(problems, "Rules of papers", lambda: published_rules(primary, cases), ())
     wins = count_wins(primary, encoders, green_winners(rules_quoted), rules.alpha)
     failures = tuple(_failure(r) for r in run.rows if r.status != "done")
+    panels = attempt(
+        problems,
+        "Medians as published",
+        lambda: with_reported_medians(run.info, panels, cases, titles),
+        panels,
+    )
     many = len({p.protocol for p in primary}) > 1
     panels = tuple(dataclasses.replace(p, sentence=panel_sentence(p, titles, many)) for p in panels)
     verdict = overall_sentences(wins, primary, titles, len(failures), rules.reference)
     transfer = attempt(problems, "Transfer", lambda: transfer_matrices(panels, cases, rules.alpha), ())
+    together = attempt(
+        problems, "Separate or together", lambda: separate_or_together(panels, cases, rules.alpha), ()
+    )
     changes = attempt(problems, "Protocols", lambda: interactions(panels, cases, rules.alpha), ())
     published = attempt(problems, "Published values", lambda: published_values(panels, cases, encoders), ())
     ranks = attempt(problems, "Across data sets", lambda: across_datasets(panels, rules.alpha), ())
@@ -93,6 +104,7 @@ def analyse(run: Run) -> Analysis:
         panels=panels,
         wins=wins,
         transfer=transfer,
+        together=together,
         interactions=changes,
         efficiency=attempt(problems, "Label efficiency", lambda: efficiency_curves(panels), ()),
         published=published,

@@ -35,7 +35,7 @@ def _curve(encoder: str, panels: Sequence[Panel]) -> EfficiencyCurve:
     by_fraction: dict[float, list[tuple[Panel, Estimate]]] = {}
     for p in panels:
         found = p.estimate(encoder)
-        if found is not None and found.value is not None:
+        if found is not None and found.scored:
             by_fraction.setdefault(float(dict(p.axes).get(FRACTION, 1.0)), []).append((p, found))
     points = tuple(_point(f, found) for f, found in sorted(by_fraction.items()))
     first = panels[0]
@@ -57,12 +57,17 @@ def _point(fraction: float, found: Sequence[tuple[Panel, Estimate]]) -> Efficien
 
 
 def _matches(curve: EfficiencyCurve, others: Sequence[EfficiencyCurve]) -> tuple[tuple[str, float], ...]:
-    """For each other encoder: the fraction at which this one reaches the other's value with all labels."""
+    """For each other encoder: the fraction at which this one reaches the other's value with all labels.
+
+    Where it is there already at its smallest fraction, that one: the true number of labels is at most that.
+    """
     x = np.log([p.fraction for p in curve.points])
     y = np.maximum.accumulate([p.value for p in curve.points])
     found = []
     for other in others:
         goal = other.points[-1].value
-        if other.encoder != curve.encoder and y[0] <= goal <= y[-1]:
-            found.append((other.encoder, float(np.exp(np.interp(goal, y, x)))))
+        if other.encoder == curve.encoder or goal > y[-1]:
+            continue
+        reached = curve.points[0].fraction if goal <= y[0] else float(np.exp(np.interp(goal, y, x)))
+        found.append((other.encoder, reached))
     return tuple(found)

@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from .across import AcrossDatasets
     from .rules import QuotedRule
     from .secondary import Secondary
+    from .together import SeparateOrTogether
 
 FloatArray = NDArray[np.float64]
 
 PRIMARY = "primary"
 """Family of the declared comparisons: every panel with the full training data."""
+COUNTED_ONLY = ("too_few_cases", "undefined_variance", "undefined_auc")
+"""Verdicts of a class with so few cases (or patients) that no table or figure shows a score for it."""
 OTHERS = "all other data sets"
 """Training task of a panel that left the target's data set out of training."""
 
@@ -64,6 +67,16 @@ class Estimate:
     def seed_sd(self) -> float | None:
         """Standard deviation of the metric over seeds; None with one seed."""
         return float(np.std(self.seed_values, ddof=1)) if len(self.seed_values) > 1 else None
+
+    @property
+    def shown(self) -> float | None:
+        """The value where it may be shown as a score; with fewer than ten cases on a side, None: only counted."""
+        return None if self.verdict in COUNTED_ONLY else self.value
+
+    @property
+    def scored(self) -> bool:
+        """Whether there is a value to show."""
+        return self.shown is not None
 
     @property
     def leads(self) -> bool:
@@ -145,6 +158,11 @@ class Reliability:
     brier: float
     ece: float
     ece_bins: int
+    temperature: float | None = None
+    """Chosen on validation images; None where there are none."""
+    ece_after: float | None = None
+    brier_after: float | None = None
+    """Both at that temperature."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +192,8 @@ class OperatingPoint:
     ppv: float | None
     npv: float | None
     accuracy: float
+    kappa: float | None = None
+    """Cohen's, without weights; None where labels and decisions hold one class only."""
 
 
 @dataclass(frozen=True)
@@ -243,6 +263,14 @@ class Panel:
         """Stamps of one encoder's number that the others do not share."""
         found = self.estimate(encoder)
         return () if found is None else tuple(s for s in found.stamps if s not in self.shared_stamps)
+
+    @property
+    def counted(self) -> str:
+        """``2 present: counted, not scored`` where a class has too few cases for any score; else empty."""
+        if not self.estimates or any(e.verdict not in COUNTED_ONLY for e in self.estimates):
+            return ""
+        name, count = min(self.counts, key=lambda pair: pair[1])
+        return f"{count} {name}: counted, not scored"
 
     @property
     def all_pairs(self) -> bool:
@@ -344,6 +372,7 @@ class Drop:
     """Protocol of the in-domain result that it is measured against."""
     in_domain: float | None
     transferred: float | None
+    """Both on the same images wherever there is a comparison, so that the loss is their difference."""
     comparison: Comparison | None
 
 
@@ -406,7 +435,8 @@ class EfficiencyCurve:
     encoder: str
     points: tuple[EfficiencyPoint, ...]
     matches: tuple[tuple[str, float], ...] = ()
-    """(other encoder, fraction of its own data at which this one reaches the other's full-data value)."""
+    """(other encoder, fraction of its own data at which this one reaches the other's full-data value); the smallest
+    fraction means "at most"."""
 
 
 @dataclass(frozen=True)
@@ -478,6 +508,8 @@ class Analysis:
     rules: tuple[QuotedRule, ...] = ()
     """Rules of papers on this run's results, each beside the valid test."""
     across: tuple[AcrossDatasets, ...] = ()
+    together: tuple[SeparateOrTogether, ...] = ()
+    """One model per label against one for all labels."""
 
     def panel(self, id: str) -> Panel:
         """The panel with this id."""

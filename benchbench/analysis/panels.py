@@ -202,7 +202,11 @@ def _stamped(judged: Judged, rows: Mapping[str, Iterable[Row]]) -> tuple[Estimat
     for estimate in judged.estimates:
         stamps = tuple(dict.fromkeys(s for row in rows[estimate.encoder] for s in row.stamps.split()))
         found.append(dataclasses.replace(estimate, stamps=stamps))
-    return tuple(sorted(found, key=lambda e: -np.inf if e.value is None else e.value, reverse=True))
+    return tuple(sorted(found, key=_rank, reverse=True))
+
+
+def _rank(estimate: Estimate) -> float:
+    return -np.inf if estimate.shown is None else estimate.shown
 
 
 def correct(comparisons: Iterable[Comparison], alpha: float) -> list[Comparison]:

@@ -106,7 +106,7 @@ def _counterpart(
 def _measured(number: PublishedNumber, panel: Panel, encoder: str, cases: Cases) -> Estimate | None:
     """The cell's predictions scored by the published metric; one trained model, the seed in the middle."""
     own = panel.estimate(encoder)
-    if own is None:
+    if own is None or not own.scored:
         return None
     scores = cases.scores[encoder][own.shown_seed]
     metric, _, of_class = number.metric.partition(":")

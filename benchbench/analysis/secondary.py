@@ -17,9 +17,9 @@ from ..statistics import Estimate as PlainEstimate
 from ..statistics.resampling import draw_systems
 from ..statistics.systems import drawn_pair, pair_indices
 from .cases import Cases
+from .decisions import decide, frozen
 from .judge import Rules, comparison_record, unpaired_estimate, without_test
 from .model import Comparison, Estimate, Panel
-from .views import decide, frozen_threshold
 
 FAMILY = "secondary metrics, exploratory"
 DRAWS = 500
@@ -61,16 +61,7 @@ def secondary_metrics(panel: Panel, cases: Cases, rules: Rules) -> tuple[Seconda
     if len(cases.labels) == 0 or not shown or panel.kind == "multilabel":
         return ()
     scores = np.stack([cases.scores[e][s] for e, s in shown])
-    chosen = np.stack(
-        [
-            decide(
-                cases.scores[e][s],
-                panel.kind,
-                frozen_threshold(panel.kind, cases.validation.get(e, {}).get(s))[0],
-            )
-            for e, s in shown
-        ]
-    )
+    chosen = np.stack([decide(cases.scores[e][s], panel.kind, frozen(cases, e, s)) for e, s in shown])
     found = []
     for metric in _BY_FORMULA.get(panel.kind, ()):
         if metric != panel.metric:

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..statistics import compare_seeds
 from .cases import Cases, Key
 from .efficiency import FRACTION
-from .judge import comparison_record, shaped
-from .model import OTHERS, PRIMARY, Comparison, Drop, Panel, TransferMatrix
+from .model import OTHERS, PRIMARY, Drop, Panel, TransferMatrix
+from .pairing import paired_test
 from .panels import correct, panel_id
 
 FAMILY = "loss in transfer"
@@ -68,7 +67,7 @@ def _matrix(
             continue
         at = sources.index(panel.source_task), names.index(panel.task)
         for grid, value in zip(
-            (values, lows, highs), (found.value, found.ci_low, found.ci_high), strict=True
+            (values, lows, highs), (found.shown, found.ci_low, found.ci_high), strict=True
         ):
             grid[at] = np.nan if value is None else value
         home = homes.get(panel.task)
@@ -93,49 +92,43 @@ def _drop(encoder: str, panel: Panel, home: Panel, by_id: Mapping[str, Cases]) -
     there, here = panel.estimate(encoder), home.estimate(encoder)
     comparison = None
     if here is not None and there is not None and home.metric == panel.metric:
-        comparison = _paired(encoder, panel, by_id[home.id], by_id[panel.id])
+        names = ("in-domain", f"trained on {panel.source_title}")
+        comparison = paired_test(
+            encoder, panel.metric, by_id[home.id], by_id[panel.id], names, panel.id, FAMILY
+        )
+    if comparison is not None:  # both on the target's test images, whatever else the transfer was judged on
+        in_domain, transferred = comparison.value_first, comparison.value_second
+    else:
+        in_domain = None if here is None else here.value
+        transferred = None if there is None else there.value
     return Drop(
         panel.source_title,
         panel.title,
         encoder,
         panel.protocol,
         home.protocol,
-        None if here is None else here.value,
-        None if there is None else there.value,
+        in_domain,
+        transferred,
         comparison,
     )
 
 
-def _paired(encoder: str, panel: Panel, home: Cases, away: Cases) -> Comparison | None:
-    seeds = [s for s in home.scores.get(encoder, {}) if s in away.scores.get(encoder, {})]
-    position = {image: i for i, image in enumerate(away.image_ids)}
-    if not seeds or any(image not in position for image in home.image_ids):
-        return None
-    order = np.array([position[image] for image in home.image_ids], dtype=np.intp)
-    if not np.array_equal(away.labels[order], home.labels, equal_nan=True):
-        return None
-    if not home.testable:
-        return None
-    metric = panel.metric
-    scores = np.stack(
-        [
-            [shaped(home.scores[encoder][s], metric) for s in seeds],
-            [shaped(away.scores[encoder][s][order], metric) for s in seeds],
-        ]
-    )
-    name = "multilabel_macro_auroc" if metric == "macro_auroc" and home.labels.ndim == 2 else metric
-    pair = compare_seeds(name, home.labels, scores, home.groups).pairs[0]
-    labels = ("in-domain", f"trained on {panel.source_title}")
-    return comparison_record(pair, labels, panel.id, FAMILY)
-
-
 def _corrected(matrices: Sequence[TransferMatrix], alpha: float) -> tuple[TransferMatrix, ...]:
-    drops = [d for m in matrices for d in m.drops]
-    corrected = iter(correct([d.comparison for d in drops if d.comparison is not None], alpha))
-    done = []
-    for m in matrices:
-        replaced = tuple(
-            d if d.comparison is None else dataclasses.replace(d, comparison=next(corrected)) for d in m.drops
+    """Holm over the different tests: a protocol that repeats another one's test on the same images adds none."""
+    tests = {_test(d): d.comparison for m in matrices for d in m.drops if d.comparison is not None}
+    corrected = dict(zip(tests, correct([c for c in tests.values() if c is not None], alpha), strict=True))
+    return tuple(
+        dataclasses.replace(
+            m,
+            drops=tuple(dataclasses.replace(d, comparison=corrected.get(_test(d))) for d in m.drops),
         )
-        done.append(dataclasses.replace(m, drops=replaced))
-    return tuple(done)
+        for m in matrices
+    )
+
+
+def _test(drop: Drop) -> tuple[object, ...]:
+    """What makes two losses the same test: encoder, data sets, and the numbers up to rounding of the scores."""
+    c = drop.comparison
+    numbers = () if c is None else (c.value_first, c.value_second, c.se)
+    rounded = tuple(None if v is None else round(v, 9) for v in numbers)
+    return (drop.encoder, drop.source, drop.target, *rounded)

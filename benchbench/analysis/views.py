@@ -5,7 +5,7 @@ All come from one trained model: the seed whose metric is in the middle, never a
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,16 +14,18 @@ from ..statistics import (
     FEW_CASES,
     brier_score,
     calibration_error,
-    choose_threshold,
     estimate,
     reliability_curve,
     roc_curve,
 )
+from ..statistics.temperature import apply_temperature
 from ..statistics.weighted import average_precision, counts_above
-from .cases import Cases, Scored
-from .model import Band, ClassResult, Curve, EncoderView, FloatArray, OperatingPoint, Reliability
+from .cases import Cases
+from .decisions import confusion, decide, frozen, operating_point
+from .model import COUNTED_ONLY, Band, ClassResult, Curve, EncoderView, FloatArray, Reliability
 
 BINS = 10
+_NO_CURVE = Curve(np.empty(0), np.empty(0))
 MAX_POINTS = 240
 """Points kept of a drawn curve; differences below a pixel are dropped."""
 
@@ -31,26 +33,30 @@ MAX_POINTS = 240
 def encoder_view(cases: Cases, encoder: str, seed: int, kind: str, classes: tuple[str, ...]) -> EncoderView:
     """Curves and tables of one encoder, from the predictions of `seed`."""
     scores = cases.scores[encoder][seed]
-    held_out = cases.validation.get(encoder, {}).get(seed)
+    settled = frozen(cases, encoder, seed)
     truth = _one_against_rest(cases.labels, kind, len(classes))
+    predicted = decide(scores, kind, settled)
+    results = _class_results(cases, scores, truth, predicted, kind, classes)
     shown = [1] if kind == "binary" else range(len(classes))
     curves, by_recall = [], []
     for c in shown:
         known, positive = truth[c]
+        if results[c].auroc is None:  # too few cases: counted, not drawn
+            curves.append(_NO_CURVE)
+            by_recall.append(_NO_CURVE)
+            continue
         column = scores[known, 0 if kind == "binary" else c]
         groups = None if cases.groups is None else cases.groups[known]
         curves.append(roc(positive, column, groups, banded=kind == "binary" and cases.testable))
         by_recall.append(precision_recall(positive, column))
-    threshold, source = frozen_threshold(kind, held_out)
-    predicted = decide(scores, kind, threshold)
     return EncoderView(
         encoder,
         tuple(curves),
         tuple(by_recall),
-        _calibration(cases.labels, scores, kind),
+        _calibration(cases.labels, scores, kind, settled.temperature()),
         None if kind == "multilabel" else confusion(cases.labels, predicted, len(classes)),
-        tuple(_class_results(cases, scores, truth, predicted, kind, classes)),
-        operating_point(cases.labels, predicted, threshold, source) if kind == "binary" else None,
+        tuple(results),
+        operating_point(cases.labels, predicted, *settled.threshold()) if kind == "binary" else None,
     )
 
 
@@ -65,33 +71,13 @@ def _one_against_rest(
     return [(every, labels == c) for c in range(k)]
 
 
-def decide(scores: FloatArray, kind: str, threshold: float) -> NDArray[np.intp]:
-    """Predicted class codes (n,), or 0/1 per label (n, L) for multi-label tasks."""
-    if kind == "multilabel":
-        return (scores >= 0.5).astype(np.intp)
-    if kind == "binary":
-        return (scores[:, 0] >= threshold).astype(np.intp)
-    return scores.argmax(axis=1)
-
-
-def frozen_threshold(kind: str, held_out: Scored | None) -> tuple[float, str]:
-    """Threshold of a binary decision: Youden's on validation predictions, else one half."""
-    if kind != "binary" or held_out is None or held_out.labels.ndim != 1:
-        return 0.5, "0.5, fixed in advance"
-    known = ~np.isnan(held_out.labels)
-    if len(np.unique(held_out.labels[known])) < 2:
-        return 0.5, "0.5, fixed in advance"
-    found = choose_threshold(held_out.labels[known], held_out.scores[known, 0])
-    return found.value, found.rule
-
-
 def roc(
     positive: NDArray[np.bool_], scores: FloatArray, groups: NDArray[np.object_] | None, banded: bool
 ) -> Curve:
     """ROC curve over the false positive rate, with a pointwise 95 % band unless a class is too small for one."""
     m, n = int(positive.sum()), int((~positive).sum())
     if min(m, n) == 0:
-        return Curve(np.empty(0), np.empty(0))
+        return _NO_CURVE
     draws = 200 if banded and min(m, n) >= FEW_CASES else 0
     found = roc_curve(positive, scores, groups, draws=draws)
     x, y = found.false_positive_rate, found.true_positive_rate
@@ -104,7 +90,7 @@ def roc(
 def precision_recall(positive: NDArray[np.bool_], scores: FloatArray) -> Curve:
     """Precision over recall at every threshold; `summary` is the average precision."""
     if not positive.any():
-        return Curve(np.empty(0), np.empty(0))
+        return _NO_CURVE
     once = np.ones((1, len(positive)))
     true, false = (counts[0] for counts in counts_above(positive.astype(int), scores, once))
     kept = true + false > 0
@@ -123,10 +109,21 @@ def _thin(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
     return x[kept], y[kept]
 
 
-def _calibration(labels: FloatArray, scores: FloatArray, kind: str) -> Reliability | None:
-    """Binary: probability of the positive class; otherwise of the predicted class (top-label calibration)."""
+def _calibration(
+    labels: FloatArray, scores: FloatArray, kind: str, temperature: float | None
+) -> Reliability | None:
+    """As `_reliability`, with the error after temperature scaling beside it."""
     if kind == "multilabel" or scores.min() < 0 or scores.max() > 1:
         return None
+    found = _reliability(labels, scores, kind)
+    if temperature is None:
+        return found
+    after = _reliability(labels, apply_temperature(scores, temperature), kind)
+    return replace(found, temperature=temperature, ece_after=after.ece, brier_after=after.brier)
+
+
+def _reliability(labels: FloatArray, scores: FloatArray, kind: str) -> Reliability:
+    """Binary: probability of the positive class; otherwise of the predicted class (top-label calibration)."""
     if kind == "binary":
         predicted, observed = scores[:, 0], (labels == 1).astype(float)
         brier = brier_score(observed, predicted)
@@ -141,12 +138,6 @@ def _calibration(labels: FloatArray, scores: FloatArray, kind: str) -> Reliabili
         for name in ("mean_probability", "observed", "ci_low", "ci_high", "n")
     )
     return Reliability(means, shares, lows, highs, counts, brier, error.value, error.bins)
-
-
-def confusion(labels: FloatArray, predicted: NDArray[np.intp], k: int) -> NDArray[np.int64]:
-    """(k, k) counts: row the true class, column the predicted one."""
-    codes = labels.astype(np.intp) * k + predicted
-    return np.bincount(codes, minlength=k * k).reshape(k, k).astype(np.int64)
 
 
 def _class_results(
@@ -168,7 +159,7 @@ def _class_results(
         groups = None if cases.groups is None else cases.groups[known]
         result = _class_result(name, positive, column, chosen, groups)
         if not cases.testable:
-            result = dataclasses.replace(result, ci_low=None, ci_high=None)
+            result = replace(result, ci_low=None, ci_high=None)
         results.append(result)
     return results
 
@@ -181,38 +172,14 @@ def _class_result(
     groups: NDArray[np.object_] | None,
 ) -> ClassResult:
     support = int(positive.sum())
+    auroc = estimate("auroc", positive, scores, groups)
+    if str(auroc.verdict) in COUNTED_ONLY:
+        return ClassResult(name, support, None, None, None, None, None, None, None, auroc.verdict.explanation)
     hit = int((positive & chosen).sum())
     recall = hit / support if support else None
     precision = hit / int(chosen.sum()) if chosen.any() else None
     f1 = 2 * hit / (support + int(chosen.sum())) if support + chosen.sum() else None
-    smallest = min(support, len(positive) - support)
-    if smallest < FEW_CASES:
-        note = f"{smallest} cases on one side: too few for an AUROC" if smallest else "no case of one side"
-        return ClassResult(name, support, None, None, None, None, recall, precision, f1, note)
-    auroc = estimate("auroc", positive, scores, groups)
     ap = average_precision(positive.astype(int), scores, np.ones((1, len(positive))))[0]
     return ClassResult(
         name, support, auroc.value, auroc.ci_low, auroc.ci_high, float(ap), recall, precision, f1
-    )
-
-
-def operating_point(
-    labels: FloatArray, predicted: NDArray[np.intp], threshold: float, source: str
-) -> OperatingPoint:
-    """Sensitivity and friends of a binary decision."""
-    truth, positive = labels == 1, predicted == 1
-    tp, fp = int((truth & positive).sum()), int((~truth & positive).sum())
-    fn, tn = int((truth & ~positive).sum()), int((~truth & ~positive).sum())
-
-    def share(part: int, whole: int) -> float | None:
-        return part / whole if whole else None
-
-    return OperatingPoint(
-        threshold,
-        source,
-        share(tp, tp + fn),
-        share(tn, tn + fp),
-        share(tp, tp + fp),
-        share(tn, tn + fn),
-        (tp + tn) / len(labels),
     )

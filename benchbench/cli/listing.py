@@ -127,16 +127,20 @@ def _shipped() -> tuple[Path, ...]:
 
 def _suite_row(path: Path) -> dict[str, str]:
     from ..suite import load_suite
+    from .outline import total_hours
 
     try:
-        suite = load_suite(path).suite
+        file = load_suite(path)
+        hours = total_hours(file, _registry())
     except BenchError as error:
-        return {"name": path.stem, "encoders": "", "tasks": "", "title": f"BROKEN: {error.what}"}
+        broken = f"BROKEN: {error.what}"
+        return {"name": path.stem, "encoders": "", "tasks": "", "GPU-hours": "", "title": broken}
     return {
         "name": path.stem,
-        "encoders": str(len(suite.encoders)),
-        "tasks": str(len(suite.tasks)),
-        "title": suite.title,
+        "encoders": str(len(file.suite.encoders)),
+        "tasks": str(len(file.suite.tasks)),
+        "GPU-hours": hours,
+        "title": file.suite.title,
     }
 
 
@@ -162,7 +166,18 @@ def show(kind: str, name: str, as_json: bool) -> None:
         from ..suite import load_suite
 
         file = load_suite(name)
-        click.echo(file.suite.model_dump_json(indent=1) if as_json else file.source.text.rstrip())
+        if as_json:
+            click.echo(file.suite.model_dump_json(indent=1))
+            return
+        from .outline import suite_lines
+
+        try:
+            lines = suite_lines(file, _registry())
+        except BenchError as error:  # a suite that names a set or a plugin of one's own is still shown
+            lines = [("title", file.suite.title), ("question", file.suite.question), ("note", error.what)]
+        for label, text in lines:
+            _line(label, text)
+        click.echo(f"\n{file.source.text.rstrip()}")
         return
     found = _registry()
     if kind == "plugin":

@@ -153,11 +153,12 @@ def plan(
 
     Exit code 3 when an input is missing, else 0.
     """
-    made, _, _ = prepare(suite, data_root, weights_root, only, demo)
+    made, plugins, places = prepare(suite, data_root, weights_root, only, demo)
     if as_json:
         _print_json(made)
     else:
         _print_cells(made)
+        _print_outlook(made, plugins, places)
         _print_missing(made)
         if made.blocked:
             click.echo(f"\n{_way_out(made, suite)}", err=True)
@@ -205,6 +206,17 @@ def _way_out(plan: Plan, suite: str) -> str:
         "Get what is missing, or see the whole suite run on simulated images and random weights with:\n"
         f"  bench run {shlex.quote(suite)} --demo"
     )
+
+
+def _print_outlook(plan: Plan, plugins: Any, places: Any) -> None:
+    """Pairs of a transfer, and the expected cost of the whole suite."""
+    from ..pairs import transfer_pairs
+    from .outline import plan_lines
+
+    if pairs := transfer_pairs(plan):
+        click.echo("\nTrained on -> judged on:\n  " + "\n  ".join(pairs))
+    if plan.suite.suite.tasks and (lines := plan_lines(plan, plugins, places.store)):
+        click.echo("\nExpected on one GPU for the whole suite:\n  " + "\n  ".join(lines))
 
 
 def _print_missing(plan: Plan) -> None:

@@ -25,30 +25,8 @@ class MaeSettings:
 
 
 @dataclass(frozen=True)
-class HeadTraining:
-    """A head trained with gradient descent through a frozen encoder on augmented images: for the fine-tune loop.
-
-    `lr = blr * batch_size / 256`. The schedule is a linear warm-up from 0 and half a cosine to `min_lr`, per step.
-    """
-
-    epochs: int
-    warmup_epochs: int
-    batch_size: int
-    blr: float
-    min_lr: float
-    weight_decay: float
-    drop_path: float
-    label_smoothing: float
-    augmentation: str
-    random_erasing: float
-    head_init_std: float
-    trainable: str
-    selection: str
-
-
-@dataclass(frozen=True)
 class ProbePreset:
-    """Named settings with their source; exactly one of `grid`, `mae` and `head` is set.
+    """Named settings with their source; one of `grid` and `mae` is set.
 
     `bootstrap_median` says that the source reports the median AUROC of that many bootstrap samples (random state 42).
     """
@@ -57,7 +35,6 @@ class ProbePreset:
     source: str
     grid: ProbeGrid | None = None
     mae: MaeSettings | None = None
-    head: HeadTraining | None = None
     bootstrap_median: int = 0
 
 
@@ -72,25 +49,6 @@ PRESETS: dict[str, ProbePreset] = {
             "justinengelmann/RETFound_Green, Training_and_eval_code/evaluation/Eval_IDRiD.ipynb and Eval_BRSET.ipynb",
             grid=ProbeGrid(C_grid=(1.0,), solver="sklearn"),
             bootstrap_median=100,
-        ),
-        ProbePreset(
-            "retfound_lp",
-            "rmaphoh/RETFound, main_finetune.py --adaptation lp with the README's fine-tuning numbers",
-            head=HeadTraining(
-                epochs=50,
-                warmup_epochs=10,
-                batch_size=24,
-                blr=5e-3,
-                min_lr=1e-6,
-                weight_decay=0.05,
-                drop_path=0.2,
-                label_smoothing=0.0,
-                augmentation="rand-m9-mstd0.5-inc1",
-                random_erasing=0.25,
-                head_init_std=2e-5,
-                trainable="head",
-                selection="mean of macro F1, macro AUROC and Cohen's kappa on the validation split",
-            ),
         ),
         ProbePreset("mae_linprobe", "facebookresearch/mae, main_linprobe.py", mae=MAE_LINPROBE),
     )

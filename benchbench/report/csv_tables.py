@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..analysis import Analysis, Comparison, Panel, WinCount
+from ..analysis.together import Decided
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\n")
 
@@ -42,6 +43,7 @@ def _axes(panel: Panel) -> str:
 def csv_tables(analysis: Analysis) -> dict[str, str]:
     """Every table as CSV, by file name."""
     optional = (
+        ("tables/together.csv", analysis.together, _together),
         ("tables/transfer.csv", analysis.transfer, _transfer),
         ("tables/transfer-loss.csv", analysis.transfer, _losses),
         ("tables/protocols.csv", analysis.interactions, _interactions),
@@ -163,8 +165,9 @@ def _confusion(analysis: Analysis) -> str:
 
 
 def _calibration(analysis: Analysis) -> str:
+    summary = ("ece", "brier", "temperature", "ece_after", "brier_after")
     lines = [
-        [*_place(p), v.encoder, *map(float, values), v.reliability.ece, v.reliability.brier]
+        [*_place(p), v.encoder, *map(float, values), *(getattr(v.reliability, name) for name in summary)]
         for p in analysis.panels
         for v in p.views
         if v.reliability is not None
@@ -177,7 +180,7 @@ def _calibration(analysis: Analysis) -> str:
             strict=True,
         )
     ]
-    header = [*_PLACE, "encoder", "predicted", "observed", "ci_low", "ci_high", "count", "ece", "brier"]
+    header = [*_PLACE, "encoder", "predicted", "observed", "ci_low", "ci_high", "count", *summary]
     return csv_text(header, lines)
 
 
@@ -231,6 +234,34 @@ def _losses(analysis: Analysis) -> str:
         place = [d.protocol, d.home_protocol, d.encoder, d.source, d.target, d.in_domain, d.transferred]
         lines.append([*place, *tested])
     return csv_text(header, lines)
+
+
+def _together(analysis: Analysis) -> str:
+    measured: tuple[str, ...] = ("auroc", "ci_low", "ci_high", "threshold", "threshold_from")
+    measured += ("accuracy", "sensitivity", "specificity", "kappa", "tn", "fp", "fn", "tp")
+    header = ["task", "label", "encoder", "separate_protocol", "together_protocol", "positive", "negative"]
+    header += [f"{way}_{name}" for way in ("separate", "together") for name in measured]
+    header += ["difference", "difference_low", "difference_high", "p_value", "p_holm", "verdict"]
+    lines = []
+    for block in analysis.together:
+        ways = (block.separate, block.together)
+        for x in block.labels:
+            place = [x.task, x.title, x.encoder, *ways, x.positive, x.negative]
+            tested = [None] * 5 if x.comparison is None else _numbers(x.comparison)
+            both = [*_decided(x.separate), *_decided(x.together)]
+            lines.append([*place, *both, *tested, x.separate.estimate.verdict])
+        for m in block.macro:
+            blank = [None] * (len(measured) - 1)
+            values = [m.comparison.value_first, *blank, m.comparison.value_second, *blank]
+            place = [block.task, "macro average", m.encoder, *ways, None, None]
+            lines.append([*place, *values, *_numbers(m.comparison), m.comparison.verdict])
+    return csv_text(header, lines)
+
+
+def _decided(d: Decided) -> list[Any]:
+    e, p = d.estimate, d.point
+    shown = [e.value, e.ci_low, e.ci_high, p.threshold, p.source]
+    return [*shown, p.accuracy, p.sensitivity, p.specificity, p.kappa, *d.confusion.ravel().tolist()]
 
 
 def _numbers(c: Comparison) -> list[float | None]:

@@ -37,6 +37,8 @@ def latex_tables(analysis: Analysis) -> dict[str, str]:
 def _latex_cell(estimate: Any) -> str:
     if estimate is None:
         return "--"
+    if not estimate.scored:
+        return "not scored"
     letters = f"\\textsuperscript{{{latex(estimate.letters)}}}" if estimate.letters else ""
     return latex(estimate_text(estimate)) + letters
 

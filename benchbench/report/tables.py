@@ -22,7 +22,7 @@ class HeadlineTable:
     encoders: tuple[str, ...]
     cells: tuple[tuple[Estimate | None, ...], ...]
     means: tuple[float | None, ...]
-    """Mean over the panels per encoder, for ordering only; None with a panel missing."""
+    """Mean over the panels that are scored, for ordering only; None with one missing."""
     by_task: bool
     """Whether lines are tasks and columns encoders."""
     tested: bool
@@ -34,7 +34,7 @@ def headline_tables(analysis: Analysis) -> tuple[HeadlineTable, ...]:
     for protocol in dict.fromkeys(p.protocol for p in analysis.headline):
         panels = tuple(p for p in analysis.headline if p.protocol == protocol)
         present = [e for e in analysis.encoders if any(p.estimate(e) for p in panels)]
-        means = {e: _mean([p.estimate(e) for p in panels]) for e in present}
+        means = {e: _mean([p.estimate(e) for p in panels if not p.counted]) for e in present}
         ordered = sorted(present, key=lambda e: -1.0 if means[e] is None else means[e] or 0.0, reverse=True)
         tables.append(
             HeadlineTable(
@@ -51,7 +51,7 @@ def headline_tables(analysis: Analysis) -> tuple[HeadlineTable, ...]:
 
 
 def _mean(estimates: Sequence[Estimate | None]) -> float | None:
-    values = [e.value for e in estimates if e is not None and e.value is not None]
+    values = [e.shown for e in estimates if e is not None and e.shown is not None]
     return sum(values) / len(values) if values and len(values) == len(estimates) else None
 
 

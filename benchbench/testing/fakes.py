@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,8 +27,8 @@ class FakeDataset:
     """(n, D) float32"""
     images: np.ndarray | None = None
     """(n, H, W, 3) uint8"""
-    sha256: tuple[str, ...] = ()
-    """Hash of each image's file; made from dataset and image name where empty."""
+    pictures: tuple[str, ...] = ()
+    """What each image shows: two datasets share a picture of one name. Empty: nothing is shared."""
 
 
 @dataclass
@@ -73,12 +72,16 @@ class FakeData:
         dataset, _, name = task.rpartition("/")
         return next(t for t in self.datasets[dataset].tasks if t.name == name)
 
-    def sha256(self, dataset: str) -> tuple[str, ...]:
-        """Hash of each image file, in table order."""
-        found = self.datasets[dataset]
-        if found.sha256:
-            return found.sha256
-        return tuple(hashlib.sha256(f"{dataset}/{i}".encode()).hexdigest() for i in found.frame["image_id"])
+    def shared_pictures(self, first: str, second: str) -> tuple[tuple[str, str], ...]:
+        """Images with one name in `FakeDataset.pictures`."""
+        one, two = (self.datasets[name] for name in (first, second))
+        both = [
+            (a, b)
+            for a, shows in zip(one.frame["image_id"], one.pictures, strict=False)
+            for b, also in zip(two.frame["image_id"], two.pictures, strict=False)
+            if shows == also
+        ]
+        return tuple(both)
 
 
 def fake_encoder(embed_dim: int = 32, size: int = 32, load: Any = None, name: str = "fake") -> EncoderInfo:

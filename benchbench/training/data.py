@@ -38,7 +38,7 @@ def build_augmentation(augmentation: Augmentation, preprocess: Preprocess) -> An
     a = augmentation
     steps: list[Any] = []
     if a.rotation:
-        steps.append(T.RandomRotation(a.rotation, interpolation=T.InterpolationMode.BILINEAR))
+        steps.append(T.RandomRotation(a.rotation, T.InterpolationMode(a.rotation_interpolation)))
     source = a.source_size or preprocess.size
     if a.crop_scale != (1.0, 1.0) or a.crop_ratio != (1.0, 1.0) or source != preprocess.size:
         steps.append(

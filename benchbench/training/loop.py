@@ -26,7 +26,7 @@ from .model import Classifier, build_classifier, head_kind
 from .optim import build_optimizer, build_schedule
 from .recipe import Recipe
 from .seeds import derive, seed_everything, seed_of
-from .selection import selection_value
+from .selection import check_selection, selection_value
 
 if TYPE_CHECKING:
     from timm.utils import ModelEmaV3
@@ -75,7 +75,7 @@ class Trained:
     best_epoch: int
     best_value: float
     history: list[float] = field(default_factory=list)
-    """Selection value after each epoch."""
+    """Selection value after each epoch; NaN where the last epoch is kept and the value is not defined."""
     steps: int = 0
     images_per_second: float = 0.0
     epoch_seconds: tuple[float, ...] = ()
@@ -192,11 +192,12 @@ class _Run:
             x, y = self.mix(x[:even], y[:even].long())
         self.schedule.step_update(self.step)
         size = -(-len(x) // recipe.accumulate)
+        weight = self.loss.weight(y)
         total = 0.0
         for start in range(0, len(x), size):
             part = slice(start, start + size)
             with self._autocast():
-                loss = self.loss(self.forward(x[part]), y[part]) * (len(x[part]) / len(x))
+                loss = self.loss.total(self.forward(x[part]), y[part]) / weight
             self.scaler.scale(loss).backward()
             total += float(loss.detach()) if not self.device.startswith("cuda") else 0.0
         if not np.isfinite(total):
@@ -327,6 +328,7 @@ def _check(job: Job, head: str) -> None:
         raise CellError(f"mixup and cutmix need the softmax head, not {head}.", fix="mixup: 0, cutmix: 0")
     if len(job.train.images) == 0 or len(job.validation.images) == 0:
         raise CellError("There are no training or no validation images.", fix="use another split")
+    check_selection(recipe.select_on, job.metric, job.task, job.validation.labels)
 
 
 def _mixup(job: Job) -> Any:

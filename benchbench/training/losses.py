@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,44 +12,64 @@ from torch.nn import functional as F
 
 from .recipe import Recipe
 
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+@dataclass(frozen=True)
+class Loss:
+    """A weighted mean over images (or labels), kept as its two sums so that a batch can be cut into parts.
+
+    `total(logits, y)` is the sum of the weighted losses of a part, `weight(y)` the sum of the weights. Totals of
+    the parts over the weight of the whole batch add up to its mean, and so do their gradients; means of the parts
+    would not, wherever labels are missing or classes are weighted.
+    """
+
+    total: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    weight: Callable[[torch.Tensor], torch.Tensor]
+
+    def __call__(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The mean over a whole batch."""
+        return self.total(logits, y) / self.weight(y)
 
 
 def build_loss(head: str, recipe: Recipe, labels: np.ndarray, classes: int, device: str) -> Loss:
     """The loss of a head; `labels` are the training labels, for class weights.
 
-    The returned function maps logits (B, K) and targets to a mean. Targets are class codes (B,), mixed class
-    shares (B, K), or 0/1/NaN per label (B, L), where NaN does not count.
+    Logits are (B, K). Targets are class codes (B,), mixed class shares (B, K), or 0/1/NaN per label (B, L), where
+    NaN does not count.
     """
+    balanced = recipe.class_weights == "balanced"
     if head == "sigmoid":
-        return _Sigmoid(
-            _positive_weights(labels, device) if recipe.class_weights == "balanced" else None,
-            recipe.label_smoothing,
-        )
-    weights = _class_weights(labels, classes, device) if recipe.class_weights == "balanced" else None
-    if head == "ordinal":
-        return lambda logits, y: F.nll_loss(logits, y.long(), weight=weights)
+        return _sigmoid(_positive_weights(labels, device) if balanced else None, recipe.label_smoothing)
+    weights = _class_weights(labels, classes, device) if balanced else None
+
+    def weight(y: torch.Tensor) -> torch.Tensor:
+        if weights is None or y.ndim == 2:  # mixed targets carry the class weights in their sum
+            return torch.tensor(float(len(y)), device=y.device)
+        return weights[y.long()].sum()
+
+    def ordinal(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return F.nll_loss(logits, y.long(), weight=weights, reduction="sum")
 
     def softmax(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         target = y if y.ndim == 2 else y.long()
         smoothing = 0.0 if y.ndim == 2 else recipe.label_smoothing  # mixed targets are smoothed already
-        return F.cross_entropy(logits.float(), target, weight=weights, label_smoothing=smoothing)
+        return F.cross_entropy(
+            logits.float(), target, weight=weights, label_smoothing=smoothing, reduction="sum"
+        )
 
-    return softmax
+    return Loss(ordinal if head == "ordinal" else softmax, weight)
 
 
-class _Sigmoid:
-    def __init__(self, positive_weights: torch.Tensor | None, smoothing: float) -> None:
-        self.positive_weights, self.smoothing = positive_weights, smoothing
-
-    def __call__(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def _sigmoid(positive_weights: torch.Tensor | None, smoothing: float) -> Loss:
+    def total(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         known = ~torch.isnan(y)
         target = torch.where(known, y, torch.zeros_like(y)).float()
-        target = target * (1 - self.smoothing) + 0.5 * self.smoothing
+        target = target * (1 - smoothing) + 0.5 * smoothing
         each = F.binary_cross_entropy_with_logits(
-            logits.float(), target, pos_weight=self.positive_weights, reduction="none"
+            logits.float(), target, pos_weight=positive_weights, reduction="none"
         )
-        return (each * known).sum() / known.sum().clamp(min=1)
+        return (each * known).sum()
+
+    return Loss(total, lambda y: (~torch.isnan(y)).sum().clamp(min=1))
 
 
 def _class_weights(labels: np.ndarray, classes: int, device: str) -> torch.Tensor:

@@ -38,7 +38,7 @@ def build_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps_per_e
     warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total - 1)
     schedule = CosineLRScheduler(
         optimizer,
-        t_initial=total - warmup,
+        t_initial=max(2, total - warmup),  # of a single step only the first value is used; timm warns of 1
         lr_min=min(recipe.min_lr, recipe.lr),
         warmup_t=warmup,
         warmup_lr_init=0.0,

@@ -25,6 +25,9 @@ class Augmentation(BaseModel):
         description="How files become prepared images: as the encoder's own preprocess does, or squashed.",
     )
     rotation: float = Field(0.0, ge=0, le=180, description="Rotation by up to this many degrees, either way.")
+    rotation_interpolation: Literal["bilinear", "nearest"] = Field(
+        "bilinear", description="How a rotated image is sampled."
+    )
     crop_scale: tuple[float, float] = Field(
         (1.0, 1.0), description="Area of the random crop, as shares of the image."
     )

@@ -20,12 +20,45 @@ def selection_value(select_on: str, metric: str, task: Task, y: np.ndarray, scor
         select_on: What the recipe says; "declared" means `metric`.
         y: (n,) class codes, or (n, L) with NaN.
         scores: (n, K) probabilities; K = 1 for binary tasks.
+
+    Returns:
+        NaN where the last epoch is kept whatever it is worth, and the metric is not defined on these images.
     """
+    if select_on == "last" and not _can_judge(metric, y):
+        return float("nan")
     if select_on == "macro_auroc":
         return macro_auroc(y, scores)
     if select_on == "retfound_composite":
         return retfound_composite(y, scores)
     return _METRICS[_known(metric)](y, scores)
+
+
+def check_selection(select_on: str, metric: str, task: Task, y: np.ndarray) -> None:
+    """Refuse validation images that no epoch can be chosen on, before any time is spent.
+
+    Raises:
+        CellError: They are all of one class, or the metric cannot be selected on.
+    """
+    if select_on == "last":
+        return
+    if select_on == "declared":
+        _known(metric)
+    if not both_kinds(y):
+        raise CellError(
+            "The validation images are all of one class: no model can be selected on them.",
+            where=task.name,
+            fix="use a split with more validation images, or select_on: last",
+        )
+
+
+def _can_judge(metric: str, y: np.ndarray) -> bool:
+    return metric in _METRICS and both_kinds(y)
+
+
+def both_kinds(y: np.ndarray) -> bool:
+    """Two classes or more; of several labels, one at least with both kinds of images."""
+    columns = y.T if y.ndim == 2 else y[None]
+    return any(len(np.unique(c[~np.isnan(c)])) > 1 for c in columns)
 
 
 def _known(metric: str) -> str:
@@ -50,9 +83,19 @@ def average_precision(y: np.ndarray, scores: np.ndarray) -> float:
 
 
 def retfound_composite(y: np.ndarray, scores: np.ndarray) -> float:
-    """Mean of macro F1, macro AUROC and unweighted kappa, as RETFound's 2025 code selects."""
+    """Mean of macro F1, macro AUROC and unweighted kappa, as RETFound's 2025 code selects.
+
+    Of several labels, the mean over those that have both kinds of images, each on the images that carry it.
+    """
     from sklearn.metrics import f1_score
 
+    if y.ndim == 2:
+        each = [
+            retfound_composite(truth[known], score[known, None])
+            for truth, score in _columns(y, scores)
+            if both_kinds(truth) and (known := ~np.isnan(truth)).any()
+        ]
+        return float(np.mean(each))
     f1 = float(f1_score(y, _predicted(scores), average="macro", zero_division=0))
     return (f1 + macro_auroc(y, scores) + _kappa(y, scores, None)) / 3
 
@@ -69,11 +112,6 @@ def _mean_over_columns(function: object, y: np.ndarray, scores: np.ndarray) -> f
         known = ~np.isnan(truth)
         if len(np.unique(truth[known])) == 2:
             values.append(float(function(truth[known], score[known])))  # type: ignore[operator]
-    if not values:
-        raise CellError(
-            "The validation images are all of one class: no model can be selected on them.",
-            fix="use a split with more validation images, or select_on: last",
-        )
     return float(np.mean(values))
 
 

@@ -67,10 +67,14 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
 
 
 def simulate(root: Path, n: int | None, seed: int) -> None:
-    """Synthetic volumes of neighbouring B-scans."""
+    """Synthetic volumes of neighbouring B-scans; 1,770 images have the published counts of every label and part."""
+    from .synthetic.oct_counted import FULL_SIZE, write_counted
     from .synthetic.oct_layouts import write_oct_signatures
 
-    write_oct_signatures(root, n, seed)
+    if n == FULL_SIZE:
+        write_counted(root, seed)
+    else:
+        write_oct_signatures(root, n, seed)
 
 
 INFO = DatasetInfo(
@@ -110,4 +114,5 @@ INFO = DatasetInfo(
     cluster="patient_id",
     paired_eyes=True,
     default_split="official",
+    version="2",
 )

@@ -21,32 +21,48 @@ class Bridge:
     """For each class of the target: its column among the source's scores."""
     narrowed: bool
     """The target lacks some of the source's classes: scores are renormalised over those it has."""
+    flipped: bool = False
+    """Binary tasks whose positive class is the other one's negative class."""
 
     @property
     def identical(self) -> bool:
         """Same classes in the same order."""
-        return not self.narrowed and self.columns == tuple(range(len(self.columns)))
+        return not self.narrowed and not self.flipped and self.columns == tuple(range(len(self.columns)))
 
 
-def normal(name: str) -> str:
-    """A class name without case, blanks and punctuation."""
-    return "".join(c for c in name.lower() if c.isalnum())
+_CLASSES = ("ordinal", "multiclass")
+"""Kinds that both name one class per image; an order of the classes changes nothing about their scores."""
+
+
+def names_of(*tasks: Task) -> list[tuple[str, ...]]:
+    """Class names of each task as they are compared: without case, blanks and punctuation.
+
+    Where that would leave a name empty or make two classes of a task one ("DR+" and "DR-"), punctuation counts.
+    """
+    loose = [tuple("".join(c for c in name.casefold() if c.isalnum()) for name in t.classes) for t in tasks]
+    if all(all(names) and len(set(names)) == len(names) for names in loose):
+        return loose
+    return [tuple("".join(name.casefold().split()) for name in t.classes) for t in tasks]
 
 
 def bridge(source: Task, target: Task) -> Bridge | None:
     """The bridge from `source` to `target`; None where their label spaces do not fit.
 
-    Both must be of one kind. Every class of the target must exist in the source by name; binary tasks fit where
-    their positive classes have the same name.
+    Both must be of one kind, where ordinal and multiclass are one. Every class of the target must exist in the
+    source by name; binary tasks fit where their positive classes have the same name, or where both names stand in
+    the other order.
     """
-    if source.kind != target.kind:
+    if source.kind != target.kind and not {source.kind, target.kind} <= set(_CLASSES):
         return None
+    own, theirs = names_of(source, target)
     if source.kind == "binary":
-        return Bridge((0,), False) if normal(source.classes[1]) == normal(target.classes[1]) else None
-    known = {normal(name): i for i, name in enumerate(source.classes)}
-    if any(normal(name) not in known for name in target.classes):
+        if own == theirs[::-1]:
+            return Bridge((0,), False, flipped=True)
+        return Bridge((0,), False) if own[1] == theirs[1] else None
+    known = {name: i for i, name in enumerate(own)}
+    if any(name not in known for name in theirs):
         return None
-    columns = tuple(known[normal(name)] for name in target.classes)
+    columns = tuple(known[name] for name in theirs)
     return Bridge(columns, len(columns) < len(source.classes))
 
 
@@ -54,6 +70,8 @@ def translate(scores: np.ndarray, way: Bridge, kind: str) -> np.ndarray:
     """(n, K source) scores as (n, K target) scores."""
     import numpy as np
 
+    if way.flipped:
+        return 1 - scores
     moved = scores[:, list(way.columns)]
     if not way.narrowed or kind == "multilabel":
         return moved
@@ -74,7 +92,7 @@ def relabel(part: Part, own: Task, common: Task) -> Part:
             fix="train only on tasks whose classes have the same names",
         )
     if own.kind == "binary":
-        labels = part.labels
+        labels = 1 - part.labels if way.flipped else part.labels
     elif own.kind == "multilabel":
         labels = np.full((len(part), len(common.classes)), np.nan)
         labels[:, list(way.columns)] = part.labels

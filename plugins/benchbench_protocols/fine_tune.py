@@ -48,6 +48,7 @@ DERETFOUND = {
     "augmentation": {
         "source_resize": "squash",
         "rotation": 180.0,
+        "rotation_interpolation": "nearest",
         "horizontal_flip": 0.5,
         "vertical_flip": 0.5,
         "grayscale": 0.2,
@@ -128,11 +129,14 @@ def learn_fine_tune(
         "n_train": len(train),
         "n_validation": len(validation),
         "best_epoch": trained.best_epoch + 1,
-        "validation": trained.best_value,
         "steps": trained.steps,
         "precision": trained.precision,
     }
-    return Learned(score, validation.image_ids, kept, details, timings)
+    if (
+        trained.best_value == trained.best_value
+    ):  # NaN: the last epoch was kept, on images that cannot judge it
+        details["validation"] = trained.best_value
+    return Learned(score, validation.image_ids, kept, details, timings, validation.labels)
 
 
 def training_recipes(encoder: EncoderInfo, config: Any) -> tuple[Preprocess, ...]:
@@ -177,4 +181,5 @@ FINE_TUNE = ProtocolInfo(
     stochastic=True,
     presets=PRESETS,
     demo=DEMO,
+    version="2",
 )

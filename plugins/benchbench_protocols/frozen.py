@@ -61,18 +61,25 @@ def learn_frozen(
     with clock("fit"):
         fitted = fit(table, judge)
     if validation is not None and judge is not None:
-        ids, kept = validation.image_ids, fitted.predict(judge.X)
+        held_out, kept = validation, fitted.predict(judge.X)
     elif fitted.out_of_fold is not None:
-        ids, kept = train.image_ids, fitted.out_of_fold
+        held_out, kept = train, fitted.out_of_fold
     else:
         with clock("out_of_fold"):
-            ids, kept = train.image_ids, _out_of_fold(fit, table, folds)
+            held_out, kept = train, _out_of_fold(fit, table, folds)
 
     def score(part: Part) -> np.ndarray:
         return keep_positive(fitted.predict(context.features(part)), task)
 
     details = {"n_train": len(train), "width": table.X.shape[1], **fitted.details}
-    return Learned(score, ids, keep_positive(kept, task), details, {**clock.seconds, **fitted.timings})
+    return Learned(
+        score,
+        held_out.image_ids,
+        keep_positive(kept, task),
+        details,
+        {**clock.seconds, **fitted.timings},
+        held_out.labels,
+    )
 
 
 def _out_of_fold(fit: Fit, table: Table, folds: int) -> np.ndarray:

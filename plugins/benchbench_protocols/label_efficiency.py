@@ -13,7 +13,7 @@ from benchbench.errors import CellError
 
 from .fine_tune import DEMO as FINE_TUNE_DEMO
 from .fine_tune import PRESETS as FINE_TUNE_PRESETS
-from .fine_tune import FineTuneConfig, learn_fine_tune, training_recipes
+from .fine_tune import FineTuneConfig, carve, learn_fine_tune, training_recipes
 from .learned import Learn, test_once
 from .linear_probe import DEMO as PROBE_DEMO
 from .linear_probe import PRESETS as PROBE_PRESETS
@@ -63,10 +63,16 @@ def efficiency_cells(tasks: tuple[tuple[str, Task], ...], config: Any) -> tuple[
 
 
 def run_efficiency(learn: Learn) -> Any:
-    """The `run` of a label-efficiency protocol: the subset is of the training images, validation stays whole."""
+    """The `run` of a label-efficiency protocol: the subset is of the training images, validation stays whole.
+
+    Where the split has no validation images, those of a fine-tune are held out before the subset is drawn, so that
+    every share of the labels is judged on the same ones.
+    """
 
     def run(context: CellContext) -> CellOutput:
-        whole = Samples((context.train,))
+        whole, validation = Samples((context.train,)), Samples.of(context.validation)
+        if validation is None and isinstance(context.config, FineTuneConfig):
+            whole, validation = carve(whole, context.config.validation_share)
         chosen = patient_subset(
             whole.groups, whole.labels, float(context.axes["fraction"]), int(context.axes["repeat"])
         )
@@ -77,7 +83,7 @@ def run_efficiency(learn: Learn) -> Any:
                 where=context.task_name,
                 fix="use larger fractions",
             )
-        learned = learn(context, train, Samples.of(context.validation), context.task, context.config)
+        learned = learn(context, train, validation, context.task, context.config)
         return test_once(context, learned)
 
     return run
@@ -124,7 +130,8 @@ LABEL_EFFICIENCY = ProtocolInfo(
     title="Label efficiency, linear probe",
     description=(
         "Linear probes on growing, nested shares of the training patients, with several random orders of the patients. "
-        "Validation and test images stay the same."
+        "Test images stay the same, and so do the validation images of the split; without them, C is chosen by folds "
+        "of each share."
     ),
     config=LabelEfficiencyConfig,
     run=run_efficiency(learn_probe),
@@ -150,4 +157,5 @@ LABEL_EFFICIENCY_FINE_TUNE = ProtocolInfo(
     cells=efficiency_cells,
     presets=FINE_TUNE_PRESETS,
     demo={**FINE_TUNE_DEMO, **_DEMO},
+    version="2",
 )

@@ -29,6 +29,8 @@ class Learned:
     """(m, K) scores on validation images, or out-of-fold scores on training images."""
     details: Mapping[str, float | int | str] = field(default_factory=dict)
     timings: Mapping[str, float] = field(default_factory=dict)
+    validation_labels: np.ndarray | None = None
+    """(m,) class codes, or (m, L) with NaN, of the images that `validation_scores` are about."""
 
 
 Learn = Callable[[CellContext, Samples, Samples | None, Task, Any], Learned]

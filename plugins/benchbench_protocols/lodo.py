@@ -18,7 +18,7 @@ from .linear_probe import DEMO as PROBE_DEMO
 from .linear_probe import PRESETS as PROBE_PRESETS
 from .linear_probe import learn_probe
 from .samples import Samples
-from .transfer import TransferConfig, TransferFineTuneConfig, dataset_of, judge_everywhere, refuse_leaks
+from .transfer import TransferConfig, TransferFineTuneConfig, dataset_of, find_leaks, judge_everywhere
 
 
 def lodo_cells(tasks: tuple[tuple[str, Task], ...], config: Any) -> tuple[CellSpec, ...]:
@@ -49,14 +49,14 @@ def run_lodo(learn: Learn) -> Any:
 
     def run(context: CellContext) -> CellOutput:
         sources = (context.task_name, *context.also_train)
-        refuse_leaks(context, sources, context.targets)
+        leaks = find_leaks(context, sources)
         train = _pool(context, sources, lambda name: context.data.part(name, "train"))
         validation = _pool(context, sources, lambda name: context.data.part(name, "val"))
         if len({p.dataset for p in validation.parts}) < len(sources):
             # Where one source has no validation images, selection would lean on the others alone.
             train, validation = Samples(train.parts + validation.parts), Samples(())
         learned = learn(context, train, validation if len(validation) else None, context.task, context.config)
-        output = judge_everywhere(context, learned, context.task)
+        output = judge_everywhere(context, learned, context.task, leaks)
         return CellOutput(
             {name: _without_validation(p) for name, p in output.predictions.items()},
             {**output.details, "sources": ", ".join(sources)},
@@ -73,7 +73,10 @@ def _pool(context: CellContext, sources: tuple[str, ...], part: Callable[[str], 
 
 
 def _without_validation(predictions: Any) -> Any:
-    """Pooled validation images belong to several datasets, which a record of one dataset cannot hold."""
+    """Pooled validation images belong to several datasets, which a record of one dataset cannot hold.
+
+    What was chosen on them, threshold and temperature, is among the cell's details.
+    """
     from dataclasses import replace
 
     return replace(predictions, validation_ids=(), validation_scores=None)
@@ -90,6 +93,7 @@ LODO = ProtocolInfo(
     cells=lodo_cells,
     presets=PROBE_PRESETS,
     demo=PROBE_DEMO,
+    version="2",
 )
 
 LODO_FINE_TUNE = ProtocolInfo(
@@ -104,4 +108,5 @@ LODO_FINE_TUNE = ProtocolInfo(
     cells=lodo_cells,
     presets=FINE_TUNE_PRESETS,
     demo=FINE_TUNE_DEMO,
+    version="2",
 )

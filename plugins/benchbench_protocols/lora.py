@@ -92,4 +92,5 @@ LORA = ProtocolInfo(
     recipes=training_recipes,
     stochastic=True,
     demo=DEMO,
+    version="2",
 )

@@ -104,27 +104,30 @@ def run_multitask(learn: Learn) -> Any:
         train = Samples((context.train,))
         learned = learn(context, train, Samples.of(context.validation), context.task, context.config)
         clock = Stopwatch()
+        whole = context.open_test(context.task_name)
         with clock("predict"):
-            predictions = {target: _judge(context, learned, target) for target in context.targets}
+            scores = learned.score(whole)
+        own = Predictions(whole.image_ids, scores, learned.validation_ids, learned.validation_scores)
+        heads = [t for t in context.targets if t != context.task_name]
+        predictions = {context.task_name: own, **{t: _one_label(context, own, t) for t in heads}}
         return CellOutput(predictions, learned.details, {**learned.timings, **clock.seconds})
 
     return run
 
 
-def _judge(context: CellContext, learned: Learned, target: str) -> Predictions:
-    test = context.open_test(target)
-    scores = learned.score(test)
-    if target == context.task_name:
-        return Predictions(test.image_ids, scores, learned.validation_ids, learned.validation_scores)
+def _one_label(context: CellContext, own: Predictions, target: str) -> Predictions:
+    """The column of a binary task, on the images that carry its label: all of them are images of the whole task."""
     head = head_of(context.task, context.data.task(target))
     assert head is not None, "the plan only names binary tasks of this multi-label task"
+    test = context.open_test(target)
+    at = {image: i for i, image in enumerate(own.image_ids)}
     labelled = {i for split in ("train", "val") for i in context.data.part(target, split).image_ids}
-    keep = [i for i, name in enumerate(learned.validation_ids) if name in labelled]
-    kept = learned.validation_scores
+    keep = [i for i, name in enumerate(own.validation_ids) if name in labelled]
+    kept = own.validation_scores
     return Predictions(
         test.image_ids,
-        scores[:, [head]],
-        tuple(learned.validation_ids[i] for i in keep),
+        own.scores[[at[image] for image in test.image_ids]][:, [head]],
+        tuple(own.validation_ids[i] for i in keep),
         None if kept is None else kept[keep][:, [head]],
     )
 
@@ -143,6 +146,7 @@ MULTITASK = ProtocolInfo(
     cells=multitask_cells,
     presets=PROBE_PRESETS,
     demo=PROBE_DEMO,
+    version="2",
 )
 
 MULTITASK_FINE_TUNE = ProtocolInfo(
@@ -160,4 +164,5 @@ MULTITASK_FINE_TUNE = ProtocolInfo(
     cells=multitask_cells,
     presets=FINE_TUNE_PRESETS,
     demo=FINE_TUNE_DEMO,
+    version="2",
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field
@@ -85,56 +86,64 @@ def run_transfer(learn: Learn) -> Any:
     """The `run` of a transfer protocol: train on the source, then open each target once."""
 
     def run(context: CellContext) -> CellOutput:
-        refuse_leaks(context, (context.task_name,), context.targets)
+        leaks = find_leaks(context, (context.task_name,))
         train = Samples((context.train,))
         learned = learn(context, train, Samples.of(context.validation), context.task, context.config)
-        return judge_everywhere(context, learned, context.task)
+        return judge_everywhere(context, learned, context.task, leaks)
 
     return run
 
 
-def refuse_leaks(context: CellContext, sources: tuple[str, ...], targets: tuple[str, ...]) -> None:
-    """Refuse a cell that would train on, or select on, an image that a foreign target holds.
+def find_leaks(context: CellContext, sources: tuple[str, ...]) -> dict[str, str]:
+    """Targets that hold a picture which the cell trains or selects on, and why they are refused.
 
-    Images are the same if their files have the same bytes.
+    A picture is the same in another size, format or quality as well. Labels are not looked at.
 
     Raises:
-        AuditError: naming the datasets and some of the images.
+        AuditError: Every target is refused, so that nothing is worth training for.
     """
-    whole = getattr(context.config, "target", "test") == "whole"
-    for target in targets:
-        for source in sources:
-            if dataset_of(source) == dataset_of(target):
-                continue
-            seen = _files(context, source, ("train", "val"))
-            asked = _files(context, target, ("all",) if whole else ("test",))
-            both = sorted(asked[h] for h in seen.keys() & asked.keys())
-            if both:
-                raise AuditError(
-                    f"{len(both)} images that {dataset_of(target)} is judged on are also in the training or "
-                    f"validation images of {dataset_of(source)}.",
-                    where=f"{source} -> {target}",
-                    details=[*both[:5], *(["..."] if len(both) > 5 else [])],
-                    fix="remove them from one of the two datasets, or do not name this pair",
-                )
-
-
-def _files(context: CellContext, task: str, splits: tuple[str, ...]) -> dict[str, str]:
-    """sha256 -> image of the files of some splits; labels are not looked at."""
-    digests = context.data.sha256(dataset_of(task))
     found: dict[str, str] = {}
-    for split in splits:
-        part = context.data.part(task, split)
-        found |= {digests[row]: image for row, image in zip(part.rows.tolist(), part.image_ids, strict=True)}
+    for target in context.targets:
+        for source in sources:
+            error = _leak(context, source, target)
+            if error is not None:
+                found.setdefault(target, error.block())
+                if len(found) == len(context.targets):
+                    raise error
     return found
 
 
-def judge_everywhere(context: CellContext, learned: Learned, trained_on: Task) -> CellOutput:
-    """Score every target; thresholds everywhere are those of the source's validation images."""
+def _leak(context: CellContext, source: str, target: str) -> AuditError | None:
+    if dataset_of(source) == dataset_of(target):
+        return None
+    whole = getattr(context.config, "target", "test") == "whole"
+    asked = set(context.data.part(target, "all" if whole else "test").image_ids)
+    seen = {i for split in ("train", "val") for i in context.data.part(source, split).image_ids}
+    pairs = context.data.shared_pictures(dataset_of(source), dataset_of(target))
+    both = sorted({judged for trained, judged in pairs if trained in seen and judged in asked})
+    if not both:
+        return None
+    return AuditError(
+        f"{len(both)} images that {dataset_of(target)} is judged on are also in the training or validation images of "
+        f"{dataset_of(source)}, as the same file or as a copy of it.",
+        where=f"{source} -> {target}",
+        details=[*both[:5], *(["..."] if len(both) > 5 else [])],
+        fix="remove them from one of the two datasets, or do not name this pair",
+    )
+
+
+def judge_everywhere(
+    context: CellContext, learned: Learned, trained_on: Task, leaks: Mapping[str, str]
+) -> CellOutput:
+    """Score every target that has no leak; threshold and temperature are those of the source's validation images."""
     clock = Stopwatch()
     predictions = {}
+    chosen = frozen_choices(learned, trained_on)
+    details = {**learned.details, **chosen}
     with clock("predict"):
         for target in context.targets:
+            if target in leaks:
+                continue
             way = bridge(trained_on, context.data.task(target))
             assert way is not None, "the plan only pairs tasks whose classes fit"
             test = context.open_test(target)
@@ -143,8 +152,30 @@ def judge_everywhere(context: CellContext, learned: Learned, trained_on: Task) -
                 kept = (learned.validation_ids, learned.validation_scores)
             else:
                 kept = ((), None)  # the source's codes are not the target's
+            if way.flipped and "threshold" in chosen:
+                details[f"threshold {target}"] = 1 - chosen["threshold"]
             predictions[target] = Predictions(test.image_ids, scores, *kept)
-    return CellOutput(predictions, learned.details, {**learned.timings, **clock.seconds})
+    return CellOutput(predictions, details, {**learned.timings, **clock.seconds}, leaks)
+
+
+def frozen_choices(learned: Learned, task: Task) -> dict[str, float]:
+    """Threshold (binary tasks) and temperature, chosen on validation scores alone; empty where there are none.
+
+    They are kept with the cell because a target whose classes stand in another order, or that several datasets
+    were pooled for, cannot keep the validation scores themselves.
+    """
+    import numpy as np
+
+    from benchbench.statistics import choose_threshold
+    from benchbench.statistics.temperature import fit_temperature
+
+    scores, labels = learned.validation_scores, learned.validation_labels
+    if scores is None or labels is None or task.kind == "multilabel" or len(np.unique(labels)) < 2:
+        return {}
+    chosen = {"temperature": fit_temperature(labels, scores)}
+    if task.kind == "binary":
+        chosen["threshold"] = choose_threshold(labels, scores[:, 0]).value
+    return chosen
 
 
 TRANSFER = ProtocolInfo(
@@ -161,6 +192,7 @@ TRANSFER = ProtocolInfo(
     cells=transfer_cells,
     presets=PROBE_PRESETS,
     demo=PROBE_DEMO,
+    version="2",
 )
 
 TRANSFER_FINE_TUNE = ProtocolInfo(
@@ -178,4 +210,5 @@ TRANSFER_FINE_TUNE = ProtocolInfo(
     cells=transfer_cells,
     presets=FINE_TUNE_PRESETS,
     demo=FINE_TUNE_DEMO,
+    version="2",
 )

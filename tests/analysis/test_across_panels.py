@@ -15,6 +15,7 @@ from benchbench.analysis import analyse
 from benchbench.analysis.cases import Predictions
 from benchbench.analysis.published import published_numbers
 from benchbench.analysis.two_runs import compare_runs
+from benchbench.report import write_report
 from benchbench.results import AuditFinding, Run, read_predictions, read_run, write_predictions
 from benchbench.statistics import delong_test
 
@@ -79,8 +80,40 @@ def test_a_whole_set_target_is_paired_on_the_in_domain_test_images(transfer_run:
     analysis = analyse(run)
     drop = next(d for m in analysis.transfer for d in m.drops if "IDRID" in d.target and "APTOS" in d.source)
     assert drop.comparison is not None
-    assert drop.comparison.difference == pytest.approx(drop.in_domain - drop.comparison.value_second)
-    assert drop.comparison.value_second != pytest.approx(drop.transferred)
+    assert drop.comparison.difference == pytest.approx(drop.in_domain - drop.transferred)
+    whole = next(p for p in analysis.panels if p.task == "idrid/referable" and not p.in_domain)
+    assert drop.transferred != pytest.approx(whole.estimate(drop.encoder).value), (
+        "not the value on all images"
+    )
+
+
+def test_a_second_transfer_protocol_with_the_same_test_is_corrected_for_once(transfer_run: Run) -> None:
+    """Judged on the test split and on the whole set, a probe is tested on the same images twice."""
+    again = tuple(
+        dataclasses.replace(r, protocol="to whole sets") for r in transfer_run.rows if r.source_task != r.task
+    )
+    repeated = [dataclasses.replace(r, cell_id=f"{r.cell_id}x") for r in again]
+    frame = transfer_run.predictions
+    moved = frame[frame.cell_id.isin({r.cell_id for r in again})].copy()
+    moved["cell_id"] = moved.cell_id + "x"
+    moved["scores"] = [s + 1e-13 for s in moved.scores]
+    info = dataclasses.replace(
+        transfer_run.info,
+        protocols=(
+            *transfer_run.info.protocols,
+            dataclasses.replace(transfer_run.info.protocols[0], name="to whole sets"),
+        ),
+    )
+    run = dataclasses.replace(
+        transfer_run,
+        rows=(*transfer_run.rows, *repeated),
+        predictions=pd.concat([frame, moved], ignore_index=True),
+        info=info,
+    )
+    once = [d.comparison for m in analyse(transfer_run).transfer for d in m.drops]
+    twice = [d.comparison for m in analyse(run).transfer for d in m.drops]
+    assert len(twice) == 2 * len(once)
+    assert sorted(c.p_holm for c in twice) == pytest.approx(sorted(2 * [c.p_holm for c in once]))
 
 
 def test_panels_of_other_training_data_are_in_the_same_family(transfer_run: Run) -> None:
@@ -145,6 +178,19 @@ def test_label_efficiency_finds_how_many_labels_match_another_encoder(tmp_path: 
     x = [np.log(p.fraction) for p in curve.points]
     assert np.interp(np.log(share), x, [p.value for p in curve.points]) == pytest.approx(weak)
     assert analysis.wins.tests == 10, "shares of the labels are a family of their own"
+
+
+def test_an_encoder_that_matches_with_the_fewest_labels_needs_at_most_those(tmp_path: Path) -> None:
+    axes = ({}, {"fraction": "0.1", "repeat": "0"})
+    skills = {("retfound_green", "linear_probe"): 3.0, ("mae_imagenet", "linear_probe"): 0.1}
+    spec = typical(tasks=(FakeTask("idrid/referable", n=300),), axes=axes, skill_by_protocol=skills)
+    curves = {c.encoder: c for c in analyse(read(tmp_path, spec)).efficiency}
+    strong, weak = curves["retfound_green"], curves["mae_imagenet"]
+    assert strong.points[0].value > weak.points[-1].value
+    assert dict(strong.matches)["mae_imagenet"] == 0.1
+    assert "retfound_green" not in dict(weak.matches)
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "at most 10" in page.partition('id="efficiency-h"')[2].partition("</section>")[0]
 
 
 def test_published_numbers_are_set_beside_the_same_cell_by_the_same_metric(tmp_path: Path) -> None:

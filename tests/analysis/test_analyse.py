@@ -103,6 +103,49 @@ def test_without_validation_scores_the_threshold_is_one_half(tmp_path: Path) -> 
     assert {v.operating_point.threshold for v in panel.views} == {0.5}
 
 
+def test_without_validation_scores_threshold_and_temperature_of_the_cells_record_are_used(
+    tmp_path: Path,
+) -> None:
+    run = run_of(tmp_path, tasks=(FakeTask("d/t", n=150),), validation=False)
+    details = '{"threshold": 0.31, "temperature": 2.0}'
+    rows = tuple(dataclasses.replace(r, details=details) for r in run.rows)
+    for view in analyse(dataclasses.replace(run, rows=rows)).panels[0].views:
+        labels, scores = scores_of(run, view.encoder, "d/t")
+        assert view.operating_point.threshold == 0.31
+        assert "training set" in view.operating_point.source
+        p = scores[:, 0] ** 0.5 / (scores[:, 0] ** 0.5 + (1 - scores[:, 0]) ** 0.5)
+        assert view.reliability.brier == pytest.approx(np.mean((scores[:, 0] - labels) ** 2))
+        assert view.reliability.brier_after == pytest.approx(np.mean((p - labels) ** 2))
+    own = tuple(dataclasses.replace(r, details='{"threshold": 0.3, "threshold d/t": 0.7}') for r in run.rows)
+    panel = analyse(dataclasses.replace(run, rows=own)).panels[0]
+    assert {v.operating_point.threshold for v in panel.views} == {0.7}
+
+
+def test_temperature_is_chosen_on_validation_and_judged_on_test(run: Run, analysis: Analysis) -> None:
+    for panel in analysis.panels:
+        for view in panel.views:
+            assert view.reliability.temperature > 0
+            assert view.reliability.ece_after is not None
+
+
+def test_the_papers_preset_shows_the_papers_number_as_such(tmp_path: Path) -> None:
+    run = run_of(tmp_path, tasks=(FakeTask("d/t", n=90),))
+    suite = {
+        "protocols": [{"protocol": "linear_probe", "preset": "retfound_green_paper", "name": "linear_probe"}]
+    }
+    panel = analyse(
+        dataclasses.replace(run, info=dataclasses.replace(run.info, suite_resolved=suite))
+    ).panels[0]
+    (note,) = [n for n in panel.notes if "median AUROC of 100 bootstrap samples" in n]
+    state = np.random.RandomState(42)
+    draws = [state.randint(0, 90, 90) for _ in range(100)]
+    for e in panel.estimates:
+        labels, scores = scores_of(run, e.encoder, "d/t")
+        median = np.median([roc_auc_score(labels[d], scores[d, 0]) for d in draws])
+        assert f"{median:.3f}" in note
+    assert not any("bootstrap" in n for n in analyse(run).panels[0].notes)
+
+
 def test_a_reference_suite_compares_only_with_the_reference(tmp_path: Path) -> None:
     declared = {
         "comparisons": {"reference": "mae_imagenet"},

@@ -265,3 +265,31 @@ def test_a_loss_that_is_not_a_number_stops_the_cell_with_advice():
 def test_mixup_with_a_multilabel_task_is_refused():
     with pytest.raises(CellError, match="softmax"):
         train(job(task=SIGNS, mixup=0.5))
+
+
+def one_class(settings: Job) -> Job:
+    return dataclasses.replace(settings, validation=Labelled(pictures(3, 2)[0][:1], np.zeros(1)))
+
+
+@pytest.mark.parametrize("select_on", ["declared", "macro_auroc", "retfound_composite"])
+@pytest.mark.parametrize("metric", ["quadratic_kappa", "macro_auroc"])
+def test_validation_images_of_one_class_are_refused_before_the_first_step(select_on, metric, monkeypatch):
+    monkeypatch.setattr(loop._Run, "_train_step", lambda *_: pytest.fail("it trained"))
+    with pytest.raises(CellError, match="all of one class"):
+        train(one_class(job(select_on=select_on, metric=metric)))
+
+
+def test_the_last_epoch_can_be_kept_on_validation_images_of_one_class():
+    trained = train(one_class(job(select_on="last", epochs=2)))
+    assert trained.best_epoch == 1
+    assert np.isnan(trained.history).all()
+
+
+def test_retfounds_composite_selects_a_model_of_several_labels():
+    trained = train(job(task=SIGNS, epochs=1, select_on="retfound_composite"))
+    assert 0 < trained.best_value < 1
+
+
+def test_a_training_of_one_step_is_silent(caplog):
+    train(job(epochs=1, n=8, warmup_epochs=0))
+    assert not caplog.records

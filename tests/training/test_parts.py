@@ -7,7 +7,7 @@ import pytest
 import torch
 from benchbench_protocols.fine_tune import PRESETS, FineTuneConfig
 from scipy.special import expit
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 
 from benchbench.api import HALF, Preprocess, Task
 from benchbench.context import Part
@@ -112,6 +112,52 @@ def test_balanced_class_weights_make_every_class_count_the_same():
     assert float(loss) == pytest.approx(-0.5 * float(log_p[0, 0] + log_p[9, 1]), rel=1e-6)
 
 
+def gradient(loss, logits, y, parts):
+    leaf = logits.clone().requires_grad_(True)
+    size = -(-len(leaf) // parts)
+    for start in range(0, len(leaf), size):
+        cut = slice(start, start + size)
+        (loss.total(leaf[cut], y[cut]) / loss.weight(y)).backward()
+    return leaf.grad
+
+
+NAN = float("nan")
+HALF_LABELLED = torch.tensor([[1, NAN], [0, NAN], [1, NAN], [0, NAN], [1, 1], [0, 0], [1, 1], [0, 0]])
+RARE = torch.tensor([0.0, 0, 0, 0, 0, 0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("head", "settings", "y", "columns"),
+    [
+        ("sigmoid", {}, HALF_LABELLED, 2),
+        ("sigmoid", {"class_weights": "balanced", "label_smoothing": 0.1}, HALF_LABELLED, 2),
+        ("softmax", {"class_weights": "balanced"}, RARE, 3),
+        ("softmax", {"class_weights": "balanced", "label_smoothing": 0.1}, RARE, 3),
+        ("ordinal", {"class_weights": "balanced"}, RARE, 3),
+    ],
+)
+def test_a_batch_cut_into_parts_has_the_gradient_of_the_whole(head, settings, y, columns):
+    logits = torch.randn(8, columns, generator=torch.manual_seed(0))
+    logits = torch.log_softmax(logits, 1) if head == "ordinal" else logits
+    loss = build_loss(head, Recipe(**settings), y.numpy(), columns, "cpu")
+    whole = logits.clone().requires_grad_(True)
+    loss(whole, y).backward()
+    for parts in (2, 4, 8):
+        torch.testing.assert_close(gradient(loss, logits, y, parts), whole.grad, rtol=1e-5, atol=1e-8)
+
+
+def test_weighted_means_are_those_of_torch():
+    logits = torch.randn(8, 3, generator=torch.manual_seed(0))
+    weights = torch.tensor([8 / (3 * 6), 8 / 3, 8 / 3])
+    for smoothing in (0.0, 0.1):
+        recipe = Recipe(class_weights="balanced", label_smoothing=smoothing)
+        expected = torch.nn.functional.cross_entropy(
+            logits, RARE.long(), weight=weights, label_smoothing=smoothing
+        )
+        found = build_loss("softmax", recipe, RARE.numpy(), 3, "cpu")(logits, RARE)
+        torch.testing.assert_close(found, expected)
+
+
 def test_the_ordinal_head_is_the_proportional_odds_model():
     head = OrdinalHead(3, 4)
     x = torch.randn(5, 3, generator=torch.manual_seed(0))
@@ -151,6 +197,32 @@ def test_the_composite_of_2025_is_the_mean_of_f1_auroc_and_kappa():
     assert selection_value(
         "retfound_composite", "macro_auroc", task, y.astype(float), scores
     ) == pytest.approx(expected)
+
+
+def test_the_composite_of_several_labels_is_the_mean_over_those_with_both_kinds():
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 2, (40, 3)).astype(float)
+    y[:10, 1], y[:, 2] = np.nan, 0.0
+    scores = rng.random((40, 3))
+    task = Task("t", "t", "multilabel", ("a", "b", "c"), columns=("a", "b", "c"))
+    expected = []
+    for j in (0, 1):
+        known = ~np.isnan(y[:, j])
+        truth, called = y[known, j].astype(int), (scores[known, j] >= 0.5).astype(int)
+        f1 = f1_score(truth, called, average="macro")
+        area = roc_auc_score(truth, scores[known, j])
+        expected.append((f1 + area + cohen_kappa_score(truth, called)) / 3)
+    found = selection_value("retfound_composite", "macro_auroc", task, y, scores)
+    assert found == pytest.approx(np.mean(expected))
+
+
+def test_a_carved_validation_split_of_few_patients_grows_until_it_holds_two_classes():
+    groups = tuple(f"p{i // 10}" for i in range(40))
+    labels = np.repeat([0.0, 0.0, 1.0, 1.0], 10)
+    part = Part("toy", "train", tuple(f"i{i}" for i in range(40)), groups, labels, np.arange(40))
+    train, validation = carve_validation(part, 0.1)
+    assert set(validation.labels) == set(train.labels) == {0.0, 1.0}
+    assert not set(train.groups) & set(validation.groups)
 
 
 def test_a_carved_validation_split_keeps_patients_whole_and_classes_balanced():

@@ -33,7 +33,7 @@ def draw_all(analysis: Analysis, cost: Sequence[CostRow] = ()) -> dict[str, Draw
         drawn: list[Drawing | None] = [
             panel_curves(p, _stamped(p, analysis.titles), positions)
             for p in analysis.panels
-            if p.family == PRIMARY and p.in_domain
+            if p.family == PRIMARY and p.in_domain and not p.counted
         ]
         drawn += _across(analysis, _always_stamped(analysis), positions, cost)
     return {d.name: d for d in drawn if d is not None}

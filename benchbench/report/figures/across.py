@@ -50,9 +50,9 @@ def overview(
         shift = 0.0 if len(shown) == 1 else 0.32 - 0.64 * k / (len(shown) - 1)
         found = [(i, p.estimate(encoder)) for i, p in enumerate(panels)]
         dots = [
-            (len(panels) - 1 - i + shift, e, e.value)
+            (len(panels) - 1 - i + shift, e, e.shown)
             for i, e in found
-            if e is not None and e.value is not None
+            if e is not None and e.shown is not None
         ]
         at = [y for y, _, _ in dots]
         values = [value for _, _, value in dots]
@@ -299,14 +299,16 @@ def mean_metric(analysis: Analysis) -> tuple[str, dict[str, float]]:
     """What the Pareto plots show: the mean of the commonest metric over its tasks, for encoders that ran on all."""
     by_metric: dict[tuple[str, str], list[Panel]] = {}
     for p in analysis.headline:
+        if p.counted:
+            continue
         by_metric.setdefault((p.protocol, p.metric), []).append(p)
     if not by_metric:
         return "", {}
     (protocol, metric), panels = max(by_metric.items(), key=lambda item: len(item[1]))
     values = {}
     for encoder in analysis.encoders:
-        found = [e.value for p in panels if (e := p.estimate(encoder)) is not None and e.value is not None]
-        if len(found) == len(panels):
+        found = [e.shown for p in panels if (e := p.estimate(encoder)) is not None and e.shown is not None]
+        if found and len(found) == len(panels):
             values[encoder] = float(np.mean(found))
     what = f"{metric_name(metric)}, {words(protocol)}"
     return (f"mean {what}, {len(panels)} tasks" if len(panels) > 1 else what), values

@@ -88,9 +88,8 @@ def signature_volume(
     return found
 
 
-def _write_slice(
-    dataset: str, patient: str, k: int, slices: int, signs: Signs, seed: int, path: Path
-) -> None:
+def write_slice(dataset: str, patient: str, k: int, slices: int, signs: Signs, seed: int, path: Path) -> None:
+    """Draw and save slice `k` of a patient's volume as the dataset's scanner sees it."""
     volume = draw_volume(generator(seed, dataset, patient))
     position = 2 * k / max(slices - 1, 1) - 1
     save(render_bscan(SCANNERS[dataset], volume, signs, position, generator(seed, dataset, patient, k)), path)
@@ -117,7 +116,7 @@ def write_oct_signatures(root: Path, n: int | None, seed: int) -> None:
         signs_of = signature_volume(seed, patient, _SLICES, lesions.get(p, set()), bool(dots[p]), well)
         for k, signs in enumerate(signs_of):
             name = f"{patient}_{k:02d}.png"
-            _write_slice("oct_signatures", patient, k, _SLICES, signs, seed, root / "images" / name)
+            write_slice("oct_signatures", patient, k, _SLICES, signs, seed, root / "images" / name)
             values = {s: int(getattr(signs, s)) for s in SIGNATURES[1:]}
             values["healthy"] = int(well)
             cells: list[object] = [values[s] for s in SIGNATURES]
@@ -173,11 +172,11 @@ def write_oct2017(root: Path, n: int | None, seed: int) -> None:
                 split = other if crossing and k == slices - 1 else first
                 signs = class_signs(kind, generator(seed, "oct2017", label, patient))
                 path = base / split / label / f"{label}-{patient}-{k + 1}.jpeg"
-                _write_slice("oct2017", f"{label}{patient}", k, slices, signs, seed, path)
+                write_slice("oct2017", f"{label}{patient}", k, slices, signs, seed, path)
                 if k == 0 and made == 0:
                     copy(path, base / "train" / label / f"{label}-{patient}-{slices + 1}.jpeg")
                     again = base / "train" / label / path.name  # the same name in both splits, other pixels
-                    _write_slice("oct2017", f"{label}{patient}", slices + 2, slices, signs, seed, again)
+                    write_slice("oct2017", f"{label}{patient}", slices + 2, slices, signs, seed, again)
             made += slices
     (base / "val").mkdir(exist_ok=True)
 
@@ -194,7 +193,7 @@ def write_octid(root: Path, n: int | None, seed: int) -> None:
             signs = class_signs(kind, generator(seed, "octid", "signs", name))
             if label == "MH":
                 signs = replace(signs, foveal_scan=True, irf=True, thinning=0.0)
-            _write_slice("octid", name, 0, 1, signs, seed, root / label / f"{name}.jpeg")
+            write_slice("octid", name, 0, 1, signs, seed, root / label / f"{name}.jpeg")
 
 
 def write_octdl(root: Path, n: int | None, seed: int) -> None:
@@ -221,7 +220,7 @@ def write_octdl(root: Path, n: int | None, seed: int) -> None:
             slices = min(int(rng.integers(1, 5)), total - made)
             for k in range(slices):
                 name = f"{label.lower()}_{1000 + 10 * patient + k}"
-                _write_slice(
+                write_slice(
                     "octdl",
                     f"{patient}",
                     k,
@@ -249,7 +248,7 @@ def write_olives(root: Path, n: int | None, seed: int) -> None:
         signs = signature_volume(seed, f"olives{p}", slices, lesions[p], dots, healthy=False)
         for k, s in enumerate(signs):
             relative = f"Prime_FULL/{p + 1:02d}/W0/{('OD', 'OS')[p % 2]}/{k + 1}.png"
-            _write_slice("olives", str(p), k, slices, s, seed, root / relative)
+            write_slice("olives", str(p), k, slices, s, seed, root / relative)
             marks = dict.fromkeys(OLIVES_COLUMNS, 0) | {
                 "Fluid (IRF)": int(s.irf),
                 "Fluid (SRF)": int(s.srf),
@@ -295,7 +294,7 @@ def write_oct5k(root: Path, n: int | None, seed: int) -> None:
                 if disease == "AMD":
                     atrophy = 0.9 if p % 4 == 0 else 0.0
                     signs = replace(signs, ped=bool(rng.random() < 0.4), thinning=atrophy)
-                _write_slice("oct5k", f"{disease}{p}", k, 3, signs, seed, root / "Images" / name)
+                write_slice("oct5k", f"{disease}{p}", k, 3, signs, seed, root / "Images" / name)
                 boxes = [
                     ("Softdrusen", signs.drusen),
                     ("SoftdrusenPED", signs.ped),

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from benchbench_protocols.label_efficiency import LABEL_EFFICIENCY, patient_subset
+from benchbench_protocols.label_efficiency import (
+    LABEL_EFFICIENCY,
+    LABEL_EFFICIENCY_FINE_TUNE,
+    patient_subset,
+    run_efficiency,
+)
+from benchbench_protocols.learned import Learned
 
 from benchbench.testing.fakes import fake_context, toy_dataset
 
@@ -72,3 +78,21 @@ def test_more_labels_give_better_scores(tmp_path):
         assert len(predictions.image_ids) == (data.frame["split"] == "test").sum()
     assert output.details["n_train"] == (data.frame["split"] == "train").sum()
     assert found["1"] > found["0.05"] + 0.02
+
+
+def test_a_fine_tune_on_any_share_is_judged_on_the_same_held_out_patients(tmp_path):
+    """Also where the split has no validation images."""
+    seen = []
+
+    def learn(context, train, validation, task, config):
+        seen.append((set(train.groups), validation.image_ids, set(validation.groups)))
+        return Learned(lambda part: np.full((len(part), 3), 1 / 3))
+
+    config = LABEL_EFFICIENCY_FINE_TUNE.config(fractions=(0.3, 1.0))
+    for fraction in ("0.3", "1"):
+        axes = {"fraction": fraction, "repeat": "0"}
+        run_efficiency(learn)(fake_context({"toy": toy_dataset()}, "toy/grade", config, tmp_path, axes=axes))
+    (few, first, held_out), (many, second, _) = seen
+    assert first == second
+    assert len(few) < 0.4 * len(many)
+    assert not (few | many) & held_out

@@ -1,0 +1,114 @@
+"""Expected cost: pure arithmetic on images, passes, FLOPs and a rate that says where it is from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchbench.cost import CostRow, write_cost
+from benchbench.cost.architecture import inspect_encoder
+from benchbench.cost.expected import DECLARED_RATE, expected_cost, forward_flops
+from benchbench.cost.speeds import measured_speeds
+from benchbench.plugins import registry
+from benchbench.store import Store
+from benchbench.suite import load_suite, parse_suite, shipped_suites
+
+SUITE = """\
+title: t
+encoders: [resnet50, retfound_green]
+tasks: [idrid/grade, idrid/referable]
+protocols:
+  - linear_probe
+  - {protocol: fine_tune, config: {epochs: 10}, seeds: [0, 1], encoders: [resnet50], tasks: [idrid/grade]}
+"""
+IDRID = {"idrid": 516}
+
+
+def shares(text: str = SUITE, **settings: object) -> dict[tuple[str, str], object]:
+    found = registry()
+    datasets = {"idrid": found.dataset("idrid")}
+    return {
+        (s.protocol, s.encoder): s
+        for s in expected_cost(parse_suite(text), found, datasets, IDRID, **settings)
+    }
+
+
+@pytest.mark.parametrize("name", ["resnet50", "retfound_green", "retfound_mae_cfp", "efficientnet_lite0"])
+def test_the_table_of_flops_agrees_with_the_counter(name: str) -> None:
+    info = registry().encoder(name)
+    assert forward_flops(info) == pytest.approx(inspect_encoder(info).flops, rel=0.01)
+
+
+def test_every_encoder_of_a_shipped_suite_is_in_the_table_or_named_as_unknown() -> None:
+    found = registry()
+    for path in shipped_suites():
+        for use in load_suite(path).suite.encoders:
+            assert forward_flops(found.encoder(use.name)), use.name
+
+
+def test_embeddings_cost_one_pass_per_image_whatever_the_number_of_tasks() -> None:
+    share = shares()["linear_probe", "retfound_green"]
+    assert share.passes == 516
+    assert share.hours == pytest.approx(516 * 45.34e9 / DECLARED_RATE / 3600, rel=0.01)
+    assert "RTX 4090" in share.rate_from
+
+
+def test_a_second_protocol_on_the_same_embeddings_costs_nothing() -> None:
+    found = shares(SUITE.replace("  - linear_probe\n", "  - linear_probe\n  - knn\n"))
+    assert found["linear_probe", "resnet50"].passes == 516
+    assert found["knn", "resnet50"].passes == 0
+
+
+def test_a_training_costs_three_passes_per_image_and_epoch() -> None:
+    share = shares()["fine_tune", "resnet50"]
+    train, test = 413, 103  # the official split
+    epoch = 3 * 0.8 * train + 0.2 * train
+    assert share.passes == pytest.approx(2 * (10 * epoch + test))
+    frozen = shares(SUITE.replace("epochs: 10", "epochs: 10, train: head"))["fine_tune", "resnet50"]
+    assert frozen.passes == pytest.approx(2 * (10 * train + test))
+
+
+def test_a_speed_that_was_measured_here_overrules_the_table(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    rows = [
+        CostRow(
+            "resnet50",
+            "throughput",
+            2000.0,
+            "images/s",
+            "measured",
+            device="cuda",
+            precision="bf16",
+            batch=64,
+        ),
+        CostRow(
+            "resnet50",
+            "throughput",
+            3000.0,
+            "images/s",
+            "measured",
+            device="cuda",
+            precision="bf16",
+            batch=256,
+        ),
+        CostRow("resnet50", "throughput", 9000.0, "images/s", "measured", device="cpu"),
+    ]
+    store.publish("cost", "ab" * 16, {}, lambda folder: write_cost(folder / "cost.csv", rows))
+    speeds = measured_speeds(store)
+    found = shares(speeds=speeds)
+    assert found["linear_probe", "resnet50"].hours == pytest.approx(516 / 3000 / 3600)
+    assert found["linear_probe", "resnet50"].rate_from.startswith("measured: bf16, batch 256")
+    assert "RTX 4090" in found["linear_probe", "retfound_green"].rate_from
+
+
+def test_an_unknown_number_of_images_gives_no_hours() -> None:
+    text = "title: t\nencoders: [resnet50]\ntasks: [oct_signatures/ped]\nprotocols: [linear_probe]\n"
+    found = registry()
+    (share,) = expected_cost(parse_suite(text), found, {"oct_signatures": found.dataset("oct_signatures")})
+    assert (share.passes, share.hours) == (None, None)
+    simulated = text + "datasets: {oct_signatures: {simulated: {images: 100}}}\n"
+    (share,) = expected_cost(
+        parse_suite(simulated), found, {"oct_signatures": found.dataset("oct_signatures")}
+    )
+    assert share.passes == 100
