@@ -160,7 +160,7 @@ def dataset_record(survey: Survey, state: DatasetState) -> DatasetRecord:
         redistributable=info.access.redistributable,
         citation=info.citation,
         tasks=tasks,
-        notes=tuple(data.notes) if data else (state.problem.splitlines()[0],),
+        notes=tuple(data.notes) if data else tuple(state.problem.splitlines()[:1]),
     )
 
 
