@@ -24,15 +24,18 @@ def prepare(
     only_values: tuple[str, ...],
     demo: bool,
     fresh: bool = False,
+    encoders: str = "",
 ) -> tuple[Plan, Any, Any]:
-    """Plan, registry and roots for a suite."""
+    """Plan, registry and roots for a suite; `encoders`, separated by commas, take the place of the suite's."""
     from ..plan import make_plan, resolve_protocols
     from ..plugins import registry
     from ..progress import reporting
-    from ..suite import load_suite
+    from ..suite import load_suite, with_encoders
     from ..survey import survey
 
     file = load_suite(suite)
+    if encoders:
+        file = with_encoders(file, [name.strip() for name in encoders.split(",") if name.strip()])
     plugins = registry()
     protocols = resolve_protocols(file, plugins.protocol, demo)
     places = roots(data, weights)
@@ -57,6 +60,12 @@ _demo = click.option(
     is_flag=True,
     help="Simulate missing data, use random weights for missing checkpoints, shorten protocols; stamped DEMO.",
 )
+_encoders = click.option(
+    "--encoders",
+    default="",
+    metavar="A,B,...",
+    help="Run these encoders instead of the suite's; the title of the report says so.",
+)
 
 
 @click.command()
@@ -64,6 +73,7 @@ _demo = click.option(
 @data_root
 @weights_root
 @only
+@_encoders
 @_demo
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--engine", default="local", show_default=True, help="local, loky, dask:ADDRESS or dask:FILE.")
@@ -76,6 +86,7 @@ def run(
     data_root: Path | None,
     weights_root: Path | None,
     only: tuple[str, ...],
+    encoders: str,
     demo: bool,
     device: str,
     engine: str,
@@ -95,7 +106,7 @@ def run(
     workers = EngineConfig.parse(engine, jobs)
     signal.signal(signal.SIGTERM, _stop)  # a scheduler's preemption is an interruption, not a crash
 
-    plan, plugins, places = prepare(suite, data_root, weights_root, only, demo, fresh)
+    plan, plugins, places = prepare(suite, data_root, weights_root, only, demo, fresh, encoders)
     if plan.missing and not skip_missing:
         _print_missing(plan)
         click.echo(
@@ -138,6 +149,7 @@ def _forget(plan: Plan, store: Any) -> None:
 @data_root
 @weights_root
 @only
+@_encoders
 @_demo
 @as_json
 def plan(
@@ -145,6 +157,7 @@ def plan(
     data_root: Path | None,
     weights_root: Path | None,
     only: tuple[str, ...],
+    encoders: str,
     demo: bool,
     as_json: bool,
 ) -> int:
@@ -152,7 +165,7 @@ def plan(
 
     Exit code 3 when an input is missing, else 0.
     """
-    made, _, _ = prepare(suite, data_root, weights_root, only, demo)
+    made, _, _ = prepare(suite, data_root, weights_root, only, demo, encoders=encoders)
     if as_json:
         _print_json(made)
     else:
@@ -167,11 +180,14 @@ def plan(
 @_suite
 @data_root
 @weights_root
+@_encoders
 @_demo
 @click.option("--out", default=Path("reports"), type=click.Path(path_type=Path), help="Where runs go.")
-def status(suite: str, data_root: Path | None, weights_root: Path | None, demo: bool, out: Path) -> int:
+def status(
+    suite: str, data_root: Path | None, weights_root: Path | None, encoders: str, demo: bool, out: Path
+) -> int:
     """Show how many cells of a suite are done; works while it runs in another shell."""
-    made, _, _ = prepare(suite, data_root, weights_root, (), demo)
+    made, _, _ = prepare(suite, data_root, weights_root, (), demo, encoders=encoders)
     done, total = made.count("cached"), len(made.cells)
     click.echo(f"{made.suite.name}: {done} of {total} cells done, {made.count('missing')} wait for inputs.")
     from ..live import live_runs
