@@ -175,6 +175,8 @@ class EncoderInfo:
     pretraining: tuple[PretrainingSet, ...] = ()
     declared_clean: tuple[str, ...] = ()
     """Datasets that the authors state were not used in pre-training."""
+    pretraining_complete: str = ""
+    """Where it is stated that `pretraining` lists every set; then whatever it does not list was not seen."""
     compute: DeclaredCompute | None = None
     aliases: tuple[str, ...] = ()
     variants: tuple[EncoderVariant, ...] = ()
@@ -326,10 +328,11 @@ class DatasetInfo:
     """True when a patient usually has several images; without identifiers such a set gets no p-values."""
     default_split: str = "official"
     options: tuple[DatasetOption, ...] = ()
-    expected: Mapping[str, int] = field(default_factory=dict)
-    """Expected counts: ``total``, ``train``, ``grade=0``, ``train/grade=0`` ..., checked by `bench data verify`."""
+    expected: Mapping[str, int | tuple[int, ...]] = field(default_factory=dict)
+    """Expected counts: ``total``, ``train``, ``grade=0``, ``train/grade=0`` ..., checked by `bench data verify`;
+    several numbers where releases differ. They hold for the default of every option."""
     checksums: Callable[[], Mapping[str, str]] | None = None
-    """Relative path -> sha256 of the official files, where known."""
+    """Relative path -> sha256 of the official files, label tables included, where known."""
     version: str = "1"
     aliases: tuple[str, ...] = ()
     derived_from: tuple[str, ...] = ()

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .api import EncoderInfo
+from .api import DatasetInfo, EncoderInfo
+from .contamination import contamination
 from .plan import Cell, Plan
 from .results import DatasetRecord, EncoderRecord, ProtocolRecord, Row, TaskRecord
 from .store import Artefact
@@ -148,7 +149,7 @@ def dataset_record(survey: Survey, state: DatasetState) -> DatasetRecord:
         title=info.title,
         modality=info.modality,
         images=len(data.frame) if data else 0,
-        patients=int(data.frame["patient_id"].nunique()) if data and info.cluster else None,
+        patients=data.patients if data else None,
         simulated=bool(data and data.simulated),
         split=str(data.split) if data else "",
         split_fingerprint=data.split_fingerprint if data else "",
@@ -168,8 +169,8 @@ def _has_multilabel(info: Any, names: Iterable[str]) -> bool:
     return any(info.task(n).kind == "multilabel" for n in names)
 
 
-def encoder_record(state: EncoderState) -> EncoderRecord:
-    """What run.json says of an encoder."""
+def encoder_record(state: EncoderState, datasets: Iterable[DatasetInfo]) -> EncoderRecord:
+    """What run.json says of an encoder; `datasets` are those of the run, for what it has declared itself clean of."""
     info = state.info
     return EncoderRecord(
         name=state.label,
@@ -185,7 +186,7 @@ def encoder_record(state: EncoderState) -> EncoderRecord:
         weights_status=state.weights.status,
         weights_sha256=state.weights.sha256,
         pretraining=tuple((p.name, p.images, p.source) for p in info.pretraining),
-        declared_clean=info.declared_clean,
+        declared_clean=tuple(d.name for d in datasets if contamination(info, d)[0] == "declared clean"),
         gpu_days=info.compute.gpu_days if info.compute else None,
         hardware=info.compute.hardware if info.compute else "",
         compute_source=info.compute.source if info.compute else "",

@@ -7,21 +7,23 @@ provenance.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
 
+from .contamination import contamination
 from .datasets.duplicates import Pair, find_pairs
 from .results import AuditFinding
 from .store import Store
 
 if TYPE_CHECKING:
-    from .api import DatasetInfo, EncoderInfo
+    from .api import EncoderInfo
     from .datasets import LoadedDataset
 
-Contamination = Literal["in pretraining", "declared clean", "unknown"]
 LOW_SUPPORT = 10
 """A class with fewer test images is reported: intervals are wide and tests nearly powerless."""
 _SEVERITIES = ("leak", "warning", "note")
+Crossing = tuple[str, str, str]
+"""Dataset trained on, dataset tested on, and which part of the latter: "test" or "all"."""
 
 
 def audit(
@@ -30,15 +32,20 @@ def audit(
     tasks: Sequence[str],
     *,
     store: Store | None = None,
+    crossings: Collection[Crossing] = (),
     near_duplicates: bool = True,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> tuple[AuditFinding, ...]:
-    """Every finding about these datasets, encoders and tasks (``dataset/task``), the worst first."""
+    """Every finding about these datasets, encoders and tasks (``dataset/task``), the worst first.
+
+    `crossings` are the pairs of datasets of which one is trained on and the other tested on, see `Plan.crossings`.
+    """
     findings: list[AuditFinding] = []
     pairs = find_pairs(datasets, store or Store(), progress) if near_duplicates else ()
     for dataset in datasets:
         findings += _patients(dataset)
         findings += _identical(dataset)
+        findings += _images_without_patient(dataset)
         findings += _eyes_without_patients(dataset)
         findings += _provenance(dataset)
         wanted = [t.rpartition("/")[2] for t in tasks if t.rpartition("/")[0] == dataset.name]
@@ -47,30 +54,9 @@ def audit(
         findings += _conflicts(dataset, wanted)
         for encoder in encoders:
             findings.append(_contamination(encoder, dataset))
-    findings += _near(pairs)
-    findings += _shared_sources(datasets)
+    findings += _near(pairs, crossings)
+    findings += _shared_sources(datasets, crossings)
     return tuple(sorted(findings, key=lambda f: _SEVERITIES.index(f.severity)))
-
-
-def contamination(encoder: EncoderInfo, dataset: DatasetInfo) -> tuple[Contamination, str]:
-    """Whether the encoder saw the dataset in pre-training, by its own card, and where that is stated."""
-    if encoder.weights is None and not encoder.pretraining:
-        return "declared clean", "its weights are random"
-    names = {_plain(n) for n in (dataset.name, *dataset.aliases)}
-    sources = {_plain(n) for n in dataset.derived_from}
-    for seen in encoder.pretraining:
-        name = _plain(seen.name)
-        if name in names | sources:
-            how = "" if name in names else f", from which {dataset.name} was made"
-            number = f" ({seen.images:,} images)" if seen.images else ""
-            return "in pretraining", f"{seen.name}{number}{how}; {seen.source}"
-    if names & {_plain(n) for n in encoder.declared_clean}:
-        return "declared clean", "by the encoder's authors"
-    return "unknown", "neither listed in its pre-training nor excluded by its authors"
-
-
-def _plain(name: str) -> str:
-    return "".join(c for c in name.casefold() if c.isalnum())
 
 
 def _contamination(encoder: EncoderInfo, dataset: LoadedDataset) -> AuditFinding:
@@ -78,7 +64,7 @@ def _contamination(encoder: EncoderInfo, dataset: LoadedDataset) -> AuditFinding
     name = encoder.name if encoder.variant == "default" else f"{encoder.name}:{encoder.variant}"
     severity = "warning" if state == "in pretraining" and not dataset.simulated else "note"
     message = f"{dataset.name} and the pre-training of {name}: {state} ({why})"
-    return AuditFinding(severity, "contamination", message, dataset.name, name)
+    return AuditFinding(severity, "contamination", message, dataset.name, name, state=state)
 
 
 def _patients(dataset: LoadedDataset) -> Iterator[AuditFinding]:
@@ -154,6 +140,19 @@ def _conflicts(dataset: LoadedDataset, tasks: Sequence[str]) -> Iterator[AuditFi
             )
 
 
+def _images_without_patient(dataset: LoadedDataset) -> Iterator[AuditFinding]:
+    column = dataset.info.cluster
+    empty = int((dataset.frame[column] == "").sum()) if column in dataset.frame else 0
+    if empty:
+        yield AuditFinding(
+            "warning",
+            "no_patient_ids",
+            f"{dataset.name}: {empty} of {len(dataset)} images have no patient; each of them counts as a patient of "
+            "its own, and may share one with the other part of the split",
+            dataset.name,
+        )
+
+
 def _eyes_without_patients(dataset: LoadedDataset) -> Iterator[AuditFinding]:
     if dataset.info.paired_eyes and dataset.info.cluster is None:
         yield AuditFinding(
@@ -196,14 +195,16 @@ def _low_support(dataset: LoadedDataset, task: str) -> Iterator[AuditFinding]:
         )
 
 
-def _near(pairs: Sequence[Pair]) -> Iterator[AuditFinding]:
+def _near(pairs: Sequence[Pair], crossings: Collection[Crossing]) -> Iterator[AuditFinding]:
     """Near duplicates; identical files inside a dataset are reported on their own."""
     inside: dict[tuple[str, bool], list[Pair]] = {}
     across: dict[tuple[str, str], list[Pair]] = {}
+    trained: dict[tuple[str, str], list[Pair]] = {}
     for pair in pairs:
         names = (pair.first[0], pair.second[0])
         if names[0] != names[1]:
-            across.setdefault(names, []).append(pair)
+            way = _trained_and_tested(pair, crossings)
+            (trained if way else across).setdefault(way or names, []).append(pair)
         elif not pair.identical:
             inside.setdefault((names[0], pair.crosses), []).append(pair)
     for (name, crosses), found in inside.items():
@@ -211,11 +212,23 @@ def _near(pairs: Sequence[Pair]) -> Iterator[AuditFinding]:
         yield _pairs_finding(
             "leak" if crosses else "note", f"{name}: {len(found)} near duplicates, {where}", name, found
         )
+    for names, found in trained.items():
+        what = f"{len(found)} images that {names[1]} is tested on are also among the training images of {names[0]}"
+        yield _pairs_finding("leak", what, names[1], found)
     for names, found in across.items():
         what = (
             f"{names[0]} and {names[1]} share {len(found)} images: do not train on one and test on the other"
         )
         yield _pairs_finding("warning", what, names[0], found)
+
+
+def _trained_and_tested(pair: Pair, crossings: Collection[Crossing]) -> tuple[str, str] | None:
+    """(dataset trained on, dataset tested on) if the suite does both with the two images of this pair."""
+    for seen, asked in ((pair.first, pair.second), (pair.second, pair.first)):
+        parts = [part for a, b, part in crossings if (a, b) == (seen[0], asked[0])]
+        if seen[2] in ("train", "val") and ("all" in parts or ("test" in parts and asked[2] == "test")):
+            return seen[0], asked[0]
+    return None
 
 
 def _pairs_finding(severity: str, message: str, dataset: str, pairs: Sequence[Pair]) -> AuditFinding:
@@ -226,7 +239,9 @@ def _pairs_finding(severity: str, message: str, dataset: str, pairs: Sequence[Pa
     )
 
 
-def _shared_sources(datasets: Sequence[LoadedDataset]) -> Iterator[AuditFinding]:
+def _shared_sources(
+    datasets: Sequence[LoadedDataset], crossings: Collection[Crossing]
+) -> Iterator[AuditFinding]:
     for i, first in enumerate(datasets):
         for second in datasets[i + 1 :]:
             a, b = first.info, second.info
@@ -235,9 +250,15 @@ def _shared_sources(datasets: Sequence[LoadedDataset]) -> Iterator[AuditFinding]
                 or b.name in a.derived_from
                 or set(a.derived_from) & set(b.derived_from)
             ):
+                crossed = any({x, y} == {a.name, b.name} for x, y, _ in crossings)
+                advice = (
+                    "this suite trains on one and tests on the other, so patients may be on both sides"
+                    if crossed
+                    else "do not train on one and test on the other"
+                )
                 yield AuditFinding(
                     "warning",
                     "shared_source",
-                    f"{a.name} and {b.name} have a common source: do not train on one and test on the other",
+                    f"{a.name} and {b.name} have a common source: {advice}",
                     a.name,
                 )

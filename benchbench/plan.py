@@ -77,6 +77,17 @@ class Plan:
         return sum(c.status == status for c in self.cells)
 
     @property
+    def crossings(self) -> frozenset[tuple[str, str, str]]:
+        """(dataset trained on, dataset tested on, "test" or "all") of the cells that leave their dataset."""
+        found = set()
+        for cell in self.cells:
+            part = "all" if getattr(cell.protocol.config, "target", "test") == "whole" else "test"
+            trained = {t.rpartition("/")[0] for t in cell.spec.sources}
+            tested = {t.rpartition("/")[0] for t in cell.spec.targets}
+            found |= {(a, b, part) for a in trained for b in tested if a != b}
+        return frozenset(found)
+
+    @property
     def missing(self) -> tuple[tuple[str, str, str], ...]:
         """(kind, name, what to do) of every missing input."""
         found = [("dataset", d.name, d.problem) for d in self.survey.datasets.values() if d.problem]

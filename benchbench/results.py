@@ -182,6 +182,8 @@ class AuditFinding:
     dataset: str = ""
     encoder: str = ""
     images: tuple[str, ...] = ()
+    state: str = ""
+    """Of a contamination: "in pretraining", "declared clean" or "unknown"."""
 
 
 @dataclass(frozen=True)

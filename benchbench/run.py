@@ -152,7 +152,7 @@ def _audit(plan: Plan) -> tuple[AuditFinding, ...]:
 
     loaded = [d.loaded for d in plan.survey.datasets.values() if d.loaded is not None]
     encoders = [e.info for e in plan.survey.encoders]
-    findings = audit(loaded, encoders, tuple(plan.survey.tasks))
+    findings = audit(loaded, encoders, tuple(plan.survey.tasks), crossings=plan.crossings)
     leaks = [f for f in findings if f.severity == "leak"]
     for finding in findings:
         log.info("audit, %s: %s", finding.severity, finding.message)
@@ -170,6 +170,7 @@ def _start_info(
     plan: Plan, registry: Registry, options: Options, started: datetime, findings: tuple[AuditFinding, ...]
 ) -> RunInfo:
     survey = plan.survey
+    infos = [d.info for d in survey.datasets.values()]
     return RunInfo(
         suite=plan.suite.name,
         title=plan.suite.suite.title,
@@ -185,7 +186,7 @@ def _start_info(
         git_commit=git_commit(Path(__file__).parent),
         plugins=tuple((p.origin.distribution, p.origin.version) for p in registry.loaded),
         datasets=tuple(assemble.dataset_record(survey, d) for d in survey.datasets.values()),
-        encoders=tuple(assemble.encoder_record(e) for e in survey.encoders),
+        encoders=tuple(assemble.encoder_record(e, infos) for e in survey.encoders),
         protocols=assemble.protocol_records(plan),
         audit=findings,
         demo=plan.demo,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SplitKind = Literal["official", "retfound", "grouped_stratified", "kfold"]
+Duplicates = Literal["group", "keep", "drop_conflicts"]
 KINDS: tuple[SplitKind, ...] = get_args(SplitKind)
 PARTS = ("train", "val", "test")
 RETFOUND_SEED = 1  # the seed of DERETFound's published notebook; the other seeds were not published
@@ -34,6 +35,9 @@ class SplitSpec:
       the rest validation; where an official test split exists, it is kept. Ignores groups, because the original did.
     * ``grouped_stratified``: `ratios` (train, validation, test) with whole groups and balanced classes.
     * ``kfold``: fold number `fold` of `folds` is the test split, whole groups, balanced classes, no validation split.
+
+    `duplicates` says what becomes of files with the same bytes: ``group`` keeps them in one part where groups count,
+    ``keep`` takes them for different images, ``drop_conflicts`` is ``group`` without those whose labels differ.
     """
 
     kind: SplitKind
@@ -41,6 +45,7 @@ class SplitSpec:
     ratios: tuple[int, int, int] = (56, 14, 30)
     fold: int = 0
     folds: int = 5
+    duplicates: Duplicates = "group"
 
     def __post_init__(self) -> None:
         problem = _problem(self)
@@ -49,15 +54,15 @@ class SplitSpec:
 
     def __str__(self) -> str:
         """Canonical form, for instance ``grouped_stratified(seed=0, 56:14:30)``."""
-        match self.kind:
-            case "official":
-                return "official"
-            case "retfound":
-                return f"retfound(seed={self.seed})"
-            case "grouped_stratified":
-                return f"grouped_stratified(seed={self.seed}, {':'.join(map(str, self.ratios))})"
-            case "kfold":
-                return f"kfold(seed={self.seed}, fold={self.fold} of {self.folds})"
+        settings = {
+            "official": [],
+            "retfound": [f"seed={self.seed}"],
+            "grouped_stratified": [f"seed={self.seed}", ":".join(map(str, self.ratios))],
+            "kfold": [f"seed={self.seed}", f"fold={self.fold} of {self.folds}"],
+        }[self.kind]
+        if self.duplicates != "group":
+            settings.append(f"duplicates={self.duplicates}")
+        return f"{self.kind}({', '.join(settings)})" if settings else self.kind
 
     @classmethod
     def parse(cls, value: str | Mapping[str, Any] | SplitSpec) -> SplitSpec:
@@ -70,6 +75,8 @@ class SplitSpec:
 def _problem(spec: SplitSpec) -> str:
     if spec.kind not in KINDS:
         return f"no kind of split is called {spec.kind!r} {did_you_mean(str(spec.kind), KINDS)}".strip()
+    if spec.duplicates not in get_args(Duplicates):
+        return f"duplicates cannot be {spec.duplicates!r}; choose {', '.join(get_args(Duplicates))}"
     numbers = (spec.seed, spec.fold, spec.folds, *spec.ratios)
     if not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
         return "seed, fold, folds and ratios must be whole numbers"
@@ -90,8 +97,8 @@ def _from_text(text: str) -> SplitSpec:
             mapping["ratios"] = tuple(int(n) for n in piece.split(":"))
         elif found := re.fullmatch(r"fold\s*=\s*(\d+)\s+of\s+(\d+)", piece):
             mapping |= {"fold": int(found[1]), "folds": int(found[2])}
-        elif found := re.fullmatch(r"(\w+)\s*=\s*(\d+)", piece):
-            mapping[found[1]] = int(found[2])
+        elif found := re.fullmatch(r"(\w+)\s*=\s*(\w+)", piece):
+            mapping[found[1]] = int(found[2]) if found[2].isdigit() else found[2]
         else:
             raise SuiteError(f"{piece!r} is not a setting of a split.", where=text, fix=f"write {_EXAMPLE}")
     return _from_mapping(mapping)

@@ -7,7 +7,7 @@ for editors (``bench schema``).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -60,7 +60,8 @@ class DatasetUse(_Strict):
     split: str | dict[str, Any] | None = Field(
         None,
         description="official, retfound, or {kind: grouped_stratified, seed: 0, ratios: [56, 14, 30]}, or "
-        "{kind: kfold, folds: 5, fold: 0, seed: 0}. Default: the dataset's own.",
+        "{kind: kfold, folds: 5, fold: 0, seed: 0}; each with duplicates: group, keep or drop_conflicts. "
+        "Default: the dataset's own.",
     )
     options: dict[str, str] = Field({}, description="Options of the dataset, see bench show dataset NAME.")
     simulated: Simulation | None = Field(None, description="Use simulated images, never real ones.")
@@ -174,6 +175,25 @@ def build_suite(source: YamlFile) -> SuiteFile:
     suite_file = SuiteFile(source.path.stem, source.path, suite, source)
     _check(suite_file)
     return suite_file
+
+
+def with_encoders(file: SuiteFile, names: Sequence[str]) -> SuiteFile:
+    """The suite with other encoders, compared all with all; its title says so wherever a result is shown."""
+    import yaml
+
+    content = dict(file.source.value)
+    content["title"] = f"{content['title']} (with other encoders: {', '.join(names)})"
+    content["encoders"] = list(names)
+    content["protocols"] = [
+        {k: v for k, v in p.items() if k != "encoders"} if isinstance(p, dict) else p
+        for p in content.get("protocols", [])
+    ]
+    statistics = dict(content.get("statistics", {}))
+    statistics.pop("comparisons", None)
+    content["statistics"] = statistics
+    if "cost" in content:
+        content["cost"] = {k: v for k, v in content["cost"].items() if k != "subject"}
+    return build_suite(parse_yaml(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), file.path))
 
 
 def _fault(source: YamlFile, error: Mapping[str, Any]) -> tuple[str, str]:

@@ -218,7 +218,7 @@ def _dataset(
         )
     except BenchError as error:
         return DatasetState(name, info, None, error.block())
-    return DatasetState(name, info, loaded, "")
+    return DatasetState(name, loaded.info, loaded, "")
 
 
 def _check_options(file: SuiteFile, info: DatasetInfo, name: str, use: DatasetUse) -> None:

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
 from benchbench.api import PretrainingSet
-from benchbench.audit import audit, contamination
+from benchbench.audit import audit
+from benchbench.contamination import contamination
 from benchbench.datasets import load_dataset
 from benchbench.datasets.duplicates import close_hashes
 from benchbench.datasets.local import local_dataset
@@ -102,6 +103,74 @@ def test_images_shared_by_two_datasets_are_named(clinic):
     assert "clinic and other share 2 images" in found[0].message
 
 
+def resized_copies(root: Path) -> None:
+    """D/other: its test images are smaller copies of the clinic's training images, all else is its own."""
+    shutil.copytree(root / "clinic", root / "other")
+    for k in range(24):
+        picture = photograph(k - 16 if k >= 16 else 200 + k)
+        picture.resize((300, 200)).save(root / "other" / "images" / f"{k:02d}.png")
+
+
+@pytest.mark.parametrize(
+    ("crossing", "severity"),
+    [
+        (("clinic", "other", "test"), "leak"),  # trains on what it tests
+        (("other", "clinic", "test"), "warning"),  # the copies are neither trained on nor tested
+        (("other", "clinic", "all"), "warning"),
+        (None, "warning"),
+    ],
+)
+def test_copies_in_another_dataset_are_a_leak_if_the_suite_trains_on_one_and_tests_the_other(
+    clinic, crossing, severity
+):
+    resized_copies(clinic)
+    found = findings(clinic, "clinic", "other", crossings=[crossing] if crossing else [])
+    (pairs,) = [f for f in found if f.code == "near_duplicates"]
+    assert pairs.severity == severity
+    assert {i.removesuffix(".png") for i in pairs.images} == {f"{k:02d}" for k in (*range(8), *range(16, 24))}
+
+
+def test_a_strict_transfer_suite_stops_on_resized_copies_across_its_datasets(clinic, monkeypatch, tmp_path):
+    from click.testing import CliRunner
+
+    from benchbench.cli import bench
+    from benchbench.errors import AuditError
+
+    resized_copies(clinic)
+    suite = clinic / "there.yaml"
+    suite.write_text(
+        "title: t\nencoders: [untrained/tf_efficientnet_lite0]\ntasks: [clinic/label, other/label]\n"
+        "protocols: [transfer]\naudit: strict\n"
+    )
+    arguments = ["run", str(suite), "--data-root", str(clinic), "--out", str(tmp_path / "out")]
+    with pytest.raises(
+        AuditError, match="8 images that other is tested on are also among the training images"
+    ):
+        CliRunner().invoke(bench, arguments, catch_exceptions=False, standalone_mode=False)
+
+
+def test_images_without_a_patient_are_counted_and_a_set_without_any_patient_is_not_clustered(clinic):
+    path = clinic / "clinic" / "labels.csv"
+    path.write_text(path.read_text().replace("03.png,p1", "03.png,").replace("20.png,p10", "20.png,"))
+    (warning,) = [f for f in findings(clinic) if f.code == "no_patient_ids"]
+    assert "2 of 24 images have no patient" in warning.message
+
+    info = registry().datasets["oct_signatures"]
+    assert info.simulate is not None
+    info.simulate(clinic / "oct_signatures", 40, 0)
+    labels = clinic / "oct_signatures" / "labels.csv"
+    lines = [line.split(",") for line in labels.read_text().splitlines()]
+    column = lines[0].index("patient_id")
+    for cells in lines[1:]:
+        cells[column] = ""
+    labels.write_text("\n".join(",".join(cells) for cells in lines))
+    d = load_dataset(info, clinic)
+    assert d.info.cluster is None
+    assert d.patients is None
+    (warning,) = [f for f in audit([d], [], []) if f.code == "no_patient_ids"]
+    assert "no p-value is given" in warning.message
+
+
 def test_few_test_images_of_a_class_are_counted(clinic):
     (warning,) = [f for f in findings(clinic) if f.code == "low_support"]
     assert "0: 4, 1: 4" in warning.message
@@ -110,7 +179,10 @@ def test_few_test_images_of_a_class_are_counted(clinic):
 def test_contamination_has_three_states_and_follows_where_images_came_from():
     encoder = next(iter(registry().encoders.values()))
     seen = dataclasses.replace(
-        encoder, pretraining=(PretrainingSet("OCT2017", 109309, "paper"),), declared_clean=("idrid",)
+        encoder,
+        pretraining=(PretrainingSet("OCT2017", 109309, "paper"),),
+        declared_clean=("idrid",),
+        pretraining_complete="",
     )
     datasets = registry().datasets
     assert contamination(seen, datasets["oct2017"])[0] == "in pretraining"
@@ -121,6 +193,55 @@ def test_contamination_has_three_states_and_follows_where_images_came_from():
     untrained = dataclasses.replace(encoder, weights=None, pretraining=())
     assert contamination(untrained, datasets["papila"])[0] == "declared clean"
     assert "109,309" in contamination(seen, datasets["oct2017"])[1]
+
+
+def test_a_derived_set_is_clean_only_if_what_it_was_made_from_is_clean():
+    encoder = next(iter(registry().encoders.values()))
+    clean = dataclasses.replace(encoder, pretraining=(), declared_clean=("oct2017",), pretraining_complete="")
+    assert contamination(clean, registry().datasets["oct5k"])[0] == "declared clean"
+    other = dataclasses.replace(clean, declared_clean=("idrid",))
+    assert contamination(other, registry().datasets["oct5k"])[0] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("encoder", "dataset", "state"),
+    [
+        ("mae_imagenet", "idrid", "declared clean"),
+        ("resnet50", "oct5k", "declared clean"),
+        ("efficientnet_lite0", "papila", "declared clean"),
+        ("retfound_green", "idrid", "declared clean"),
+        ("dinov2_vitl14", "idrid", "unknown"),
+        ("retfound_mae_cfp", "idrid", "unknown"),
+        ("deretfound", "aptos2019", "unknown"),
+        ("urfound", "aptos2019", "unknown"),
+        ("retfound_mae_oct", "octmnist", "in pretraining"),
+        ("flair", "papila", "in pretraining"),
+    ],
+)
+def test_the_cards_say_what_is_known_of_their_pretraining_with_a_source(encoder, dataset, state):
+    found, why = contamination(registry().encoder(encoder), registry().datasets[dataset])
+    assert found == state
+    assert why
+
+
+def test_bench_audit_prints_what_each_encoder_saw_as_a_grid_with_sources(clinic):
+    from click.testing import CliRunner
+
+    from benchbench.cli import bench
+
+    suite = clinic / "s.yaml"
+    suite.write_text(
+        "title: t\nencoders: [dinov2_vitl14, mae_imagenet]\ntasks: [clinic/label]\nprotocols: [linear_probe]\n"
+    )
+    arguments = ["audit", str(suite), "--data-root", str(clinic)]
+    lines = (
+        CliRunner()
+        .invoke(bench, arguments, catch_exceptions=False, standalone_mode=False)
+        .output.splitlines()
+    )
+    assert any(line.split() == ["dinov2_vitl14", "unknown"] for line in lines)
+    assert any(line.split() == ["mae_imagenet", "declared", "clean"] for line in lines)
+    assert sum("ImageNet-1k" in line for line in lines) == 1
 
 
 def test_the_matrix_has_one_finding_per_encoder_and_dataset(clinic):

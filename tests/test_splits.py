@@ -146,3 +146,8 @@ def test_an_official_split_that_does_not_exist_is_refused():
 def test_the_split_text_is_sorted_by_image_and_its_fingerprint_sees_every_change():
     assert split_text(["b", "a"], ["test", "train"]) == "a\ttrain\nb\ttest\n"
     assert split_fingerprint(["a", "b"], ["train", "test"]) != split_fingerprint(["a", "b"], ["test", "test"])
+
+
+def test_a_word_for_duplicates_that_does_not_exist_is_refused_with_the_three_that_do():
+    with pytest.raises(SuiteError, match="group, keep, drop_conflicts"):
+        SplitSpec.parse({"kind": "kfold", "duplicates": "drop"})

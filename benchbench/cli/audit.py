@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import EXIT_CELLS_FAILED
 from .options import as_json, data_root, weights_root
+
+if TYPE_CHECKING:
+    from ..results import AuditFinding
 
 
 @click.command()
@@ -25,16 +30,13 @@ def audit(suite: str, data_root: Path | None, weights_root: Path | None, as_json
     import dataclasses
 
     from ..audit import audit as run_audit
-    from ..plugins import registry
-    from ..suite import load_suite
-    from ..survey import survey
-    from .options import roots
+    from .run import prepare
 
-    found_roots = roots(data_root, weights_root)
-    seen = survey(load_suite(suite), registry(), found_roots, demo=demo)
+    plan, _, places = prepare(suite, data_root, weights_root, (), demo, simulate=True)
+    seen = plan.survey
     loaded = [d.loaded for d in seen.datasets.values() if d.loaded is not None]
     encoders = [e.info for e in seen.encoders]
-    findings = run_audit(loaded, encoders, tuple(seen.tasks), store=found_roots.store)
+    findings = run_audit(loaded, encoders, tuple(seen.tasks), store=places.store, crossings=plan.crossings)
     if as_json:
         click.echo(json.dumps([dataclasses.asdict(f) for f in findings], indent=1))
     else:
@@ -42,9 +44,33 @@ def audit(suite: str, data_root: Path | None, weights_root: Path | None, as_json
             if state.loaded is None:
                 click.echo(f"not looked at: {name} (bench data how-to {name})")
         for finding in findings:
-            click.echo(f"{finding.severity:<8} {finding.message}")
+            if finding.code != "contamination" or finding.severity != "note":
+                click.echo(f"{finding.severity:<8} {finding.message}")
+        for line in _grid(findings):
+            click.echo(line)
         leaks = sum(f.severity == "leak" for f in findings)
         warnings = sum(f.severity == "warning" for f in findings)
         click.echo(f"\n{leaks} leak(s), {warnings} warning(s)")
     if any(f.severity == "leak" for f in findings):
         raise click.exceptions.Exit(EXIT_CELLS_FAILED)
+
+
+def _grid(findings: Sequence[AuditFinding]) -> Iterator[str]:
+    """Encoder x dataset, what each saw in pre-training, and below it where that is stated."""
+    from ..contamination import grid
+
+    encoders, datasets, cells = grid(findings)
+    if not encoders:
+        return
+    rows = [("seen in pre-training?", *datasets)]
+    rows += [(e, *(cells[e, d].state if (e, d) in cells else "" for d in datasets)) for e in encoders]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    yield ""
+    yield from (
+        "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+    yield ""
+    stated = (
+        f"  {f.encoder}: {f.message.partition(': ')[2]}" for f in cells.values() if f.state != "unknown"
+    )
+    yield from dict.fromkeys(stated)

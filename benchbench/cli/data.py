@@ -126,13 +126,17 @@ def verify(
 
 
 def _as_text(result: Verification) -> str:
+    from ..datasets.loading import expected_counts
+
     d = result.dataset
     lines = [f"{d.info.title}: {len(d)} images below {d.root}"]
     if d.simulated:
         lines.append("SIMULATED: these images were drawn by benchbench; counts of the original do not apply")
+    elif d.info.expected and not expected_counts(d.info, d.options):
+        lines.append("counts of the original hold for the default options, so these are shown unchecked")
     lines += [f"  {'ok   ' if c.ok else 'WRONG'}  {c.name}: {c.found}{_expected(c)}" for c in result.checks]
-    if not result.checks:
-        lines += [f"  {name}: {n}" for name, n in result.counts.items()]
+    checked = {c.name for c in result.checks}
+    lines += [f"  {_spelled(d, name)}: {n}" for name, n in result.counts.items() if name not in checked]
     lines.append(
         f"identical files: {len(result.identical)} sets, {len(result.conflicting)} with conflicting labels"
     )
@@ -141,6 +145,15 @@ def _as_text(result: Verification) -> str:
     lines += [f"  {p.first[1]} ~ {p.second[1]}  (correlation {p.correlation:.2f})" for p in result.near[:20]]
     lines += [f"{f.severity}: {f.message}" for f in result.findings if f.code != "near_duplicates"]
     return "\n".join(lines)
+
+
+def _spelled(dataset: Any, name: str) -> str:
+    """A key of the counts with the class's name beside its code: ``test/grade=2 (moderate)``."""
+    column, _, code = name.rpartition("/")[2].partition("=")
+    for task in dataset.info.tasks:
+        if code and task.column == column and task.positive is None and task.kind != "multilabel":
+            return f"{name} ({task.classes[int(code)]})"
+    return name
 
 
 def _expected(check: Any) -> str:

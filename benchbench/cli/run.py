@@ -26,15 +26,22 @@ def prepare(
     *,
     simulate: bool = False,
     fresh: bool = False,
+    encoders: str = "",
 ) -> tuple[Plan, Any, Any]:
-    """Plan, registry and roots for a suite; only with `simulate` are simulated images drawn that are not there."""
+    """Plan, registry and roots for a suite.
+
+    Only with `simulate` are simulated images drawn that are not there; `encoders`, separated by commas, take the
+    place of the suite's.
+    """
     from ..plan import make_plan, resolve_protocols
     from ..plugins import registry
     from ..progress import reporting
-    from ..suite import load_suite
+    from ..suite import load_suite, with_encoders
     from ..survey import survey
 
     file = load_suite(suite)
+    if encoders:
+        file = with_encoders(file, [name.strip() for name in encoders.split(",") if name.strip()])
     plugins = registry()
     protocols = resolve_protocols(file, plugins.protocol, demo)
     places = roots(data, weights)
@@ -59,6 +66,12 @@ _demo = click.option(
     is_flag=True,
     help="Simulate missing data, use random weights for missing checkpoints, shorten protocols; stamped DEMO.",
 )
+_encoders = click.option(
+    "--encoders",
+    default="",
+    metavar="A,B,...",
+    help="Run these encoders instead of the suite's; the title of the report says so.",
+)
 
 
 @click.command(cls=TakesPairs)
@@ -66,6 +79,7 @@ _demo = click.option(
 @data_root
 @weights_root
 @only
+@_encoders
 @_demo
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--engine", default="local", show_default=True, help="local, loky, dask:ADDRESS or dask:FILE.")
@@ -80,6 +94,7 @@ def run(
     data_root: Path | None,
     weights_root: Path | None,
     only: tuple[str, ...],
+    encoders: str,
     demo: bool,
     device: str,
     engine: str,
@@ -100,7 +115,9 @@ def run(
     chosen_device = choose_device(device)
     signal.signal(signal.SIGTERM, _stop)  # a scheduler's preemption is an interruption, not a crash
 
-    plan, plugins, places = prepare(suite, data_root, weights_root, only, demo, simulate=True, fresh=fresh)
+    plan, plugins, places = prepare(
+        suite, data_root, weights_root, only, demo, simulate=True, fresh=fresh, encoders=encoders
+    )
     _print_missing(plan)
     if plan.blocked and not skip_missing:
         click.echo(f"\nNothing was computed. {_way_out(plan, suite)}", err=True)
@@ -139,6 +156,7 @@ def _forget(plan: Plan, store: Any) -> None:
 @data_root
 @weights_root
 @only
+@_encoders
 @_demo
 @as_json
 def plan(
@@ -146,6 +164,7 @@ def plan(
     data_root: Path | None,
     weights_root: Path | None,
     only: tuple[str, ...],
+    encoders: str,
     demo: bool,
     as_json: bool,
 ) -> int:
@@ -153,7 +172,7 @@ def plan(
 
     Exit code 3 when an input is missing, else 0.
     """
-    made, plugins, places = prepare(suite, data_root, weights_root, only, demo)
+    made, plugins, places = prepare(suite, data_root, weights_root, only, demo, encoders=encoders)
     if as_json:
         _print_json(made)
     else:
@@ -169,11 +188,14 @@ def plan(
 @_suite
 @data_root
 @weights_root
+@_encoders
 @_demo
 @click.option("--out", default=Path("reports"), type=click.Path(path_type=Path), help="Where runs go.")
-def status(suite: str, data_root: Path | None, weights_root: Path | None, demo: bool, out: Path) -> int:
+def status(
+    suite: str, data_root: Path | None, weights_root: Path | None, encoders: str, demo: bool, out: Path
+) -> int:
     """Show how many cells of a suite are done; works while it runs in another shell."""
-    made, _, places = prepare(suite, data_root, weights_root, (), demo)
+    made, _, places = prepare(suite, data_root, weights_root, (), demo, encoders=encoders)
     done, total = made.count("cached"), len(made.cells)
     click.echo(f"{made.suite.name}: {done} of {total} cells done, {made.count('missing')} wait for inputs.")
     from ..live import live_runs

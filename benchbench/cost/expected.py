@@ -105,7 +105,13 @@ def _images(file: SuiteFile, info: DatasetInfo, known: Mapping[str, int]) -> int
     use = file.suite.datasets.get(info.name)
     if use is not None and use.simulated is not None:
         return use.simulated.images
-    return known.get(info.name, info.expected.get("total"))
+    return known.get(info.name, _stated(info, "total"))
+
+
+def _stated(info: DatasetInfo, part: str) -> int | None:
+    """The card's number of images; of several releases the first."""
+    count = info.expected.get(part)
+    return count[0] if isinstance(count, tuple) else count
 
 
 def _passes(
@@ -155,10 +161,9 @@ def _part(
 ) -> float:
     """Images of a part: in the proportion of the card's official parts, else by the usual share."""
     name = task.rpartition("/")[0]
-    size, expected = float(sizes[name] or 0), datasets[name].expected
-    if part in expected and expected.get("total"):
-        return size * expected[part] / expected["total"]
-    return size * share
+    size = float(sizes[name] or 0)
+    stated, total = _stated(datasets[name], part), _stated(datasets[name], "total")
+    return size * (share if stated is None or not total else stated / total)
 
 
 def _hours(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,15 +18,13 @@ from ..store import Store, atomic_write
 from .images import Progress
 from .images import check_images as find_faults
 from .model import SIMULATED_MARKER, LoadedDataset, label_files
-from .reading import IMAGE_SUFFIXES, FileFaults, Problems
+from .reading import IMAGE_SUFFIXES, LISTED, FileFaults, Problems
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
 COLUMNS = ("image_id", "path", "patient_id", "eye", "split")
-LISTED = 20
-"""Problems printed in full; the rest is counted, and all of them are written to a file."""
 _HASH_CHUNK = 500
 
 
@@ -112,22 +111,28 @@ def load_dataset(
     root = find_root(info, data_root.expanduser())
     chosen = resolve_options(info, options or {})
     frame = _read(info, root, chosen, store, check_images, progress)
-    frame["group"] = group_images(frame, info.cluster)
+    frame["group"] = group_images(frame, info.cluster, identical=split.duplicates != "keep")
+    if info.cluster and not (frame[info.cluster] != "").any():
+        # Without any identifier, nothing downstream may take single images for single patients.
+        info = dataclasses.replace(info, cluster=None)
     frame["official_split"] = frame["split"]
     image_ids, groups = list(frame["image_id"]), list(frame["group"])
     classes = balanced_classes(info.tasks[0], frame)
     frame["split"] = make_split(split, image_ids, list(frame["split"]), classes, groups, info.name)
     _check_split(info, frame, split, root)
+    simulated = (root / SIMULATED_MARKER).is_file()
+    if split.duplicates == "drop_conflicts":
+        frame.loc[conflicting_copies(frame, list(label_columns(info.tasks))), "split"] = ""
     return LoadedDataset(
         info=info,
         root=root,
         frame=frame,
         options=chosen,
         split=split,
-        simulated=(root / SIMULATED_MARKER).is_file(),
+        simulated=simulated,
         split_fingerprint=split_fingerprint(image_ids, list(frame["split"])),
         image_fingerprint=_digest(f"{i}\t{h}\n" for i, h in zip(image_ids, frame["sha256"], strict=True)),
-        notes=_notes(frame, split),
+        notes=(*_notes(frame, split), *_incomplete(info, len(frame), chosen, simulated)),
     )
 
 
@@ -266,8 +271,14 @@ def _below(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
-def group_images(frame: pd.DataFrame, cluster: str | None) -> list[str]:
-    """Group of each image: patients joined with identical files, so that neither can straddle a split.
+def conflicting_copies(frame: pd.DataFrame, columns: Sequence[str]) -> pd.Series:
+    """(n,) True for files with the same bytes of which some label differs."""
+    kinds = frame.groupby("sha256")[list(columns)].transform("nunique")
+    return (kinds > 1).any(axis=1)
+
+
+def group_images(frame: pd.DataFrame, cluster: str | None, *, identical: bool = True) -> list[str]:
+    """Group of each image: patients joined with `identical` files, so that neither can straddle a split.
 
     A group carries the smallest patient id in it, or the smallest image id where there are no patients.
     """
@@ -282,7 +293,8 @@ def group_images(frame: pd.DataFrame, cluster: str | None) -> list[str]:
     patients = list(frame[cluster].astype(str)) if cluster else [""] * len(frame)
     first: dict[tuple[str, str], int] = {}
     for i, (patient, digest) in enumerate(zip(patients, frame["sha256"], strict=True)):
-        for key in [("sha256", digest), *([("patient", patient)] if patient else [])]:
+        keys = ([("sha256", digest)] if identical else []) + ([("patient", patient)] if patient else [])
+        for key in keys:
             other = find(first.setdefault(key, i))
             parent[find(i)] = other
     names: dict[int, str] = {}
@@ -321,6 +333,22 @@ def _notes(frame: pd.DataFrame, split: SplitSpec) -> tuple[str, ...]:
     if len(repeated):
         notes.append(f"{repeated['sha256'].nunique()} sets of identical files ({len(repeated)} images)")
     return tuple(notes)
+
+
+def expected_counts(info: DatasetInfo, options: Mapping[str, str]) -> Mapping[str, tuple[int, ...]]:
+    """Counts of the original, each with every release's number; none where an option changes the table."""
+    if any(options.get(o.name, o.default) != o.default for o in info.options):
+        return {}
+    return {k: (n,) if isinstance(n, int) else tuple(n) for k, n in info.expected.items()}
+
+
+def _incomplete(info: DatasetInfo, images: int, options: Mapping[str, str], simulated: bool) -> list[str]:
+    """A folder that lost a part may still read without a fault; then its results must not look like the whole's."""
+    wanted = expected_counts(info, options).get("total", (images,))
+    if simulated or images in wanted:
+        return []
+    original = " or ".join(f"{n:,}" for n in wanted)
+    return [f"{images:,} images here, {original} in the original: see bench data verify {info.name}"]
 
 
 def _digest(lines: Iterable[str]) -> str:

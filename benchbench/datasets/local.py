@@ -1,32 +1,57 @@
 """Your own images without code: a folder of the data root that holds images and a ``labels.csv``.
 
 ``D/my_clinic/labels.csv`` makes a dataset ``my_clinic``. Its columns: ``image`` (path below the folder, or below its
-``images/``; the suffix may be left out), optionally ``patient``, ``eye`` and ``split``; every further column of few
-values is a task of that name. A ``dataset.yaml`` beside it may name title, modality, licence, and for each task its
-kind and classes.
+``images/``; the suffix may be left out), optionally ``patient``, ``eye`` and ``split``, in any case and a few other
+spellings such as ``Patient ID``; every further column of few values is a task of that name. A ``dataset.yaml`` beside
+it may name title, modality, licence, and for each task its kind and classes.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Mapping
-from pathlib import Path
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ..api import Access, DatasetInfo, Task
 from ..errors import DataError, PluginError
 from ..plugins import Registry
-from .reading import IMAGE_SUFFIXES, Problems, code, read_table, table
+from .reading import (
+    Problems,
+    code,
+    find_entry,
+    find_image,
+    image_files,
+    read_table,
+    table,
+    table_header,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 TABLE = "labels.csv"
 CARD = "dataset.yaml"
-RESERVED = ("image", "patient", "eye", "split")
 MAX_CLASSES = 40
-_EMPTY = frozenset({"", "nan", "na", "n/a", "none"})
+_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    # column: further headers that mean the same, compared without case, blanks and signs
+    "image": ("filename", "imagename", "imageid", "imagefile", "file"),
+    "patient": (
+        "patientid",
+        "patientno",
+        "patientnumber",
+        "subject",
+        "subjectid",
+        "participant",
+        "participantid",
+    ),
+    "eye": ("laterality",),
+    "split": (),
+}
+_KINDS = ("binary", "ordinal", "multiclass")
+_EMPTY = frozenset({"", "nan", "na", "n/a"})
 _NEGATIVE = frozenset(
     {"no", "normal", "healthy", "negative", "false", "control", "absent", "none", "non-referable"}
 )
@@ -47,7 +72,7 @@ def local_names(registry: Registry, data_root: Path | None) -> list[str]:
         return []
     known = set(registry.datasets) | {a for d in registry.datasets.values() for a in d.aliases}
     found = sorted(p.parent for p in data_root.glob(f"*/{TABLE}") if p.parent.name not in known)
-    return [folder.name for folder in found if "image" in _header(folder / TABLE)]
+    return [folder.name for folder in found if _column_of("image", table_header(folder / TABLE))]
 
 
 def with_local_datasets(registry: Registry, data_root: Path | None) -> Registry:
@@ -72,7 +97,7 @@ def local_dataset(folder: Path) -> DatasetInfo:
     Raises:
         DataError: no column ``image``, no usable label column, or a dataset.yaml that does not fit.
     """
-    frame = read_table(folder / TABLE, ("image",), folder.name)
+    frame = _read(folder)
     card = _read_card(folder / CARD)
     tasks = tuple(_tasks(frame, card, folder))
     if not tasks:
@@ -104,10 +129,50 @@ def local_dataset(folder: Path) -> DatasetInfo:
     )
 
 
-def _header(path: Path) -> list[str]:
-    with path.open("rb") as stream:
-        first = stream.readline(65536).decode("utf-8-sig", errors="replace")
-    return [c.strip().strip('"') for c in first.replace(";", ",").replace("\t", ",").split(",")]
+def _read(folder: Path) -> pd.DataFrame:
+    """labels.csv with `image`, `patient`, `eye` and `split` under these names, whatever the table calls them.
+
+    Raises:
+        DataError: no column of images, a column twice, or one that looks like the patient's and is not known as such.
+    """
+    path = folder / TABLE
+    frame = read_table(path, (), folder.name)
+    columns = list(frame.columns)
+    twice = sorted({c for c in columns if columns.count(c) > 1})
+    if twice:
+        raise DataError(
+            f"{folder.name}: {TABLE} has the column(s) {', '.join(twice)} twice.", where=str(path)
+        )
+    named = {found: name for name in _COLUMNS if (found := _column_of(name, columns))}
+    known = set(named.values())
+    if "image" not in known:
+        raise DataError(
+            f"{folder.name}: no column of {TABLE} says which image a row is about.",
+            where=str(path),
+            details=[f"columns: {', '.join(columns)}"],
+            fix="call the column with the file names `image`",
+        )
+    doubtful = [c for c in columns if c not in named and "patient" in _bare(c)]
+    if doubtful and "patient" not in known:
+        raise DataError(
+            f"{folder.name}: the column {doubtful[0]!r} may hold the patients, whose images must stay together.",
+            where=str(path),
+            fix="call it `patient` if it does; if not, give it a name without that word, or remove it",
+        )
+    return frame.rename(columns=named)
+
+
+def _column_of(name: str, columns: Sequence[str]) -> str:
+    """The header that stands for `name`: the name itself, else one of its other spellings, else empty."""
+    for wanted in (name, *_COLUMNS[name]):
+        for column in columns:
+            if _bare(column) == wanted:
+                return column
+    return ""
+
+
+def _bare(header: str) -> str:
+    return "".join(c for c in header.casefold() if c.isalnum())
 
 
 def _read_card(path: Path) -> dict[str, Any]:
@@ -120,11 +185,13 @@ def _read_card(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise DataError(f"dataset.yaml cannot be read: {error}", where=str(path)) from error
     known = {"title", "modality", "licence", "citation", "several_images_per_patient", "tasks"}
-    if not isinstance(card, dict) or set(card) - known or not isinstance(card.get("tasks", {}), dict):
+    fits = isinstance(card, dict) and not set(card) - known and isinstance(card.get("tasks", {}), dict)
+    if not fits or card.get("modality", "cfp") not in ("cfp", "oct"):
         raise DataError(
             "dataset.yaml is not understood.",
             where=str(path),
-            fix=f"its keys are {', '.join(sorted(known))}; tasks maps a column to {{kind: ..., classes: [...]}}",
+            fix=f"its keys are {', '.join(sorted(known))}; modality is cfp or oct; "
+            "tasks maps a column to {kind: ..., classes: [...]}",
         )
     return card
 
@@ -134,51 +201,89 @@ def _tasks(frame: pd.DataFrame, card: Mapping[str, Any], folder: Path) -> list[T
     unknown = [c for c in declared if c not in frame.columns]
     if unknown:
         raise DataError(
-            f"dataset.yaml names the task(s) {', '.join(unknown)}, which are no columns of labels.csv.",
+            f"dataset.yaml names the task(s) {', '.join(map(str, unknown))}, which are no columns of labels.csv.",
             where=str(folder / CARD),
             details=[f"columns: {', '.join(frame.columns)}"],
         )
     tasks = []
-    for column in declared or [c for c in frame.columns if c not in RESERVED]:
-        settings = declared.get(column) or {}
+    for column in declared or [c for c in frame.columns if c not in _COLUMNS]:
+        settings = _settings(column, declared.get(column), folder)
         classes = tuple(str(c) for c in settings.get("classes", ())) or _guess_classes(frame[column])
         if not 2 <= len(classes) <= MAX_CLASSES:
             continue
         kind: Any = settings.get("kind") or ("binary" if len(classes) == 2 else "multiclass")
-        if kind not in ("binary", "ordinal", "multiclass") or (kind == "binary") != (len(classes) == 2):
+        if kind not in _KINDS or (kind == "binary") != (len(classes) == 2):
             raise DataError(
                 f"The task {column!r} cannot be of kind {kind!r} with {len(classes)} classes.",
                 where=str(folder / CARD),
                 fix="binary needs two classes; ordinal and multiclass more",
             )
         title = str(settings.get("title", column.replace("_", " ")))
-        tasks.append(
-            Task(
-                column, title, kind, classes, column, provenance=f"column {column!r} of {folder.name}/{TABLE}"
-            )
-        )
+        provenance = f"column {column!r} of {folder.name}/{TABLE}"
+        tasks.append(Task(column, title, kind, classes, column, provenance=provenance))
     return tasks
 
 
+def _settings(column: str, settings: Any, folder: Path) -> Mapping[str, Any]:
+    """What dataset.yaml says of one task, checked."""
+    settings = {} if settings is None else settings
+    keys = {"kind", "classes", "title"}
+    if (
+        not isinstance(settings, dict)
+        or set(settings) - keys
+        or not isinstance(settings.get("classes", []), list)
+    ):
+        raise DataError(
+            f"dataset.yaml: the settings of the task {column!r} are not understood.",
+            where=str(folder / CARD),
+            fix=f"write for instance: {column}: {{kind: ordinal, classes: [none, mild, severe]}}",
+        )
+    return settings
+
+
 def _guess_classes(values: pd.Series) -> tuple[str, ...]:
-    """Class names in code order: 0 to K-1 as they are; words sorted, with negative-sounding ones first."""
-    words = {str(v).strip() for v in values} - {v for v in map(str, values) if v.strip().casefold() in _EMPTY}
+    """Class names in code order: numbers that occur, ascending; words sorted, with negative-sounding ones first.
+
+    Words that differ only in case are one class, spelled as it comes first.
+    """
+    words: dict[str, str] = {}
+    for value in values:
+        words.setdefault(_tidy(value).casefold(), _tidy(value))
+    found = [w for key, w in words.items() if key not in _EMPTY]
+    numbers = [w for w in found if w.casefold() != "none"]  # beside numbers it means "not labelled"
+    if numbers and all(map(_is_number, numbers)):
+        whole = all(float(w).is_integer() and 0 <= float(w) < MAX_CLASSES for w in numbers)
+        return tuple(sorted(numbers, key=float)) if whole else ()
+    return tuple(sorted(found, key=lambda w: (w.casefold() not in _NEGATIVE, w)))
+
+
+def _is_number(text: str) -> bool:
     try:
-        numbers = {float(w) for w in words}
+        return math.isfinite(float(text))
     except ValueError:
-        return tuple(sorted(words, key=lambda w: (w.casefold() not in _NEGATIVE, w)))
-    if not numbers or any(n != int(n) or not 0 <= n < MAX_CLASSES for n in numbers):
-        return ()
-    return tuple(str(k) for k in range(int(max(numbers)) + 1))
+        return False
+
+
+def _tidy(cell: object) -> str:
+    """A cell as text, with ``1.0`` as ``1``."""
+    text = str(cell).strip()
+    return format(float(text), "g") if _is_number(text) else text
+
+
+def _codes(classes: tuple[str, ...]) -> Mapping[str, float]:
+    """Cell -> class code. A table may hold the names of the classes, or the codes of classes with names."""
+    codes = {} if any(map(_is_number, classes)) else {str(k): float(k) for k in range(len(classes))}
+    return {name: float(k) for k, name in enumerate(classes)} | codes
 
 
 def _load(root: Path, options: Mapping[str, str], tasks: tuple[Task, ...] = ()) -> pd.DataFrame:
     problems = Problems(root.name)
     records: list[dict[str, object]] = []
-    frame = read_table(root / TABLE, ("image", *(t.column for t in tasks)), root.name)
-    for line, row in enumerate(frame.to_dict("records"), 2):
+    find = _finder(root)
+    codes = {t.column: _codes(t.classes) for t in tasks}
+    for line, row in enumerate(_read(root).to_dict("records"), 2):
         where, name = f"{TABLE}, line {line}", str(row["image"])
-        path = _find_file(root, name)
+        path = find(name)
         if path is None:
             problems.add(f"{where}: no image file for {name!r}")
             continue
@@ -194,10 +299,8 @@ def _load(root: Path, options: Mapping[str, str], tasks: tuple[Task, ...] = ()) 
             "eye": _EYES.get(eye, ""),
             "split": _SPLITS.get(split, ""),
         }
-        for task in tasks:
-            numbered = all(c == str(k) for k, c in enumerate(task.classes))
-            allowed = len(task.classes) if numbered else _either(task.classes, str(row[task.column]))
-            record[task.column] = code(str(row[task.column]), allowed, problems, f"{where}: {task.column}")
+        for column, allowed in codes.items():
+            record[column] = code(_tidy(row[column]), allowed, problems, f"{where}: {column}")
         records.append(record)
     problems.stop(
         where=str(root), fix=f"correct {TABLE} or add the missing files, then: bench data verify {root.name}"
@@ -205,21 +308,23 @@ def _load(root: Path, options: Mapping[str, str], tasks: tuple[Task, ...] = ()) 
     return table(records, [t.column for t in tasks])
 
 
-def _either(classes: tuple[str, ...], cell: str) -> Mapping[str, int] | int:
-    """Names where a table has names; a table may also hold the codes of named classes."""
-    if cell.strip().replace(".0", "").isdigit() and cell.strip() not in classes:
-        return len(classes)
-    return {name: k for k, name in enumerate(classes)}
+def _finder(root: Path) -> Callable[[str], Path | None]:
+    """The file of an image cell: below the folder or its images/, never outside; the suffix may be missing."""
+    bases = [b for b in (root, find_entry(root, "images")) if b is not None]
+    listed = functools.cache(image_files)
 
+    def find(name: str) -> Path | None:
+        asked = PurePosixPath(name.replace("\\", "/"))
+        if not asked.name or asked.is_absolute() or ".." in asked.parts:
+            return None
+        for base in bases:
+            if (base / asked).is_file():
+                return base / asked
+        for base in bases:
+            folder = find_entry(base, str(asked.parent))
+            found = find_image(listed(folder), asked.name) if folder is not None and folder.is_dir() else None
+            if found is not None:
+                return found
+        return None
 
-def _find_file(root: Path, name: str) -> Path | None:
-    """The file of an image cell, below the folder or its images/, never outside."""
-    for base in (root, root / "images"):
-        for candidate in (
-            name,
-            *(name + s for suffix in sorted(IMAGE_SUFFIXES) for s in (suffix, suffix.upper())),
-        ):
-            path = base / candidate
-            if path.is_file() and ".." not in Path(candidate).parts:
-                return path
-    return None
+    return find

@@ -95,7 +95,8 @@ class LoadedDataset:
         """How many patients there are, or None without identifiers."""
         if self.info.cluster is None or self.info.cluster not in self.frame:
             return None
-        return int(self.frame[self.info.cluster].nunique())
+        column = self.frame[self.info.cluster]
+        return int(column[column != ""].nunique())
 
     @property
     def split_text(self) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -17,7 +17,9 @@ from ..errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp"})
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".ppm"})
+_NOT_LABELLED = frozenset({"", "nan", "na", "n/a", "none"})
+LISTED = 20  # problems printed in full; the rest is counted
 
 
 class FileFaults(DataError):
@@ -98,11 +100,25 @@ def _plain(name: str) -> str:
 
 
 def image_files(folder: Path) -> dict[str, Path]:
-    """Image files directly in `folder`, by lower-case stem; only the last suffix is taken off (``x..JPG``: ``x.``)."""
+    """Image files directly in `folder`, by lower-case stem; only the last suffix is taken off (``x..JPG``: ``x.``).
+
+    Raises:
+        DataError: files that differ only in suffix or case (``1.png``, ``1.jpg``); a label could mean either.
+    """
     found: dict[str, Path] = {}
+    clashes = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            found.setdefault(path.stem.casefold(), path)
+            first = found.setdefault(path.stem.casefold(), path)
+            if first is not path:
+                clashes.append(f"{first.name} and {path.name}")
+    if clashes:
+        raise DataError(
+            f"{len(clashes)} image(s) are there twice under one name, so a label could mean either file.",
+            where=str(folder),
+            details=clashes[:LISTED],
+            fix="keep one file of each pair",
+        )
     return found
 
 
@@ -138,17 +154,34 @@ def read_table(
         raise DataError(f"{dataset}: the label file is empty.", where=str(path), fix="download it again")
     header = [h.strip() for h in rows[0]]
     keep = [i for i, h in enumerate(header) if h and not h.startswith("Unnamed:")]
+    twice = [c for c in required if header.count(c) > 1]
     cells = [[r[i].strip() if i < len(r) else "" for i in keep] for r in rows[1:]]
     frame = pd.DataFrame(cells, columns=[header[i] for i in keep], dtype=object)
     lacking = [c for c in required if c not in frame.columns]
-    if lacking:
+    if lacking or twice:
+        fault = f"lacks the column(s) {', '.join(lacking)}" if lacking else f"has {', '.join(twice)} twice"
         raise DataError(
-            f"{dataset}: the label file lacks the column(s) {', '.join(lacking)}.",
+            f"{dataset}: the label file {fault}.",
             where=str(path),
             details=[f"it has: {', '.join(frame.columns)}"],
             fix=f"compare it with `bench data how-to {dataset}`",
         )
+    if frame.empty:
+        raise DataError(
+            f"{dataset}: the label file has a header and no row.",
+            where=str(path),
+            fix="download it again; it may have been cut short",
+        )
     return frame
+
+
+def table_header(path: Path) -> list[str]:
+    """Column names of a label file, read from its first 64 kB; the same encodings as `read_table`."""
+    with path.open("rb") as stream:
+        text = _decode(stream.read(65536))
+    return [
+        h.strip() for h in next(csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text)), [])
+    ]
 
 
 def _decode(raw: bytes) -> str:
@@ -165,25 +198,47 @@ def _separator(text: str) -> str:
     return max(",;\t", key=first.count)
 
 
-def code(cell: str, allowed: Mapping[str, int] | int, problems: Problems, where: str) -> float:
+def report_rowless(
+    files: Mapping[str, Path], named: Collection[Path], table: Path, problems: Problems
+) -> None:
+    """Note every file of `image_files` that no row of a label table named: a table cut short, or a wrong one."""
+    for path in files.values():
+        if path not in named:
+            problems.add(f"{path.parent.name}/{path.name} has no row in {table.name}")
+
+
+def whole_number(cell: str, problems: Problems, where: str) -> str:
+    """An identifier that a spreadsheet may have turned into ``12.0``, as ``12``; anything else is a problem."""
+    try:
+        value = float(cell)
+    except ValueError:
+        value = float("nan")
+    if not value.is_integer():
+        problems.add(f"{where}: {cell!r} is not a whole number")
+        return ""
+    return str(int(value))
+
+
+def code(cell: str, allowed: Mapping[str, float] | int, problems: Problems, where: str) -> float:
     """A class code from a cell: a number below `allowed`, or a word of the mapping; empty is NaN.
 
-    Anything else is a problem and never a class.
+    The mapping is asked first, so that ``none`` can be a class. Anything else is a problem and never a class.
     """
     text = str(cell).strip()
-    if text.casefold() in ("", "nan", "na", "n/a", "none"):
-        return float("nan")
     if not isinstance(allowed, int):
         for word, number in allowed.items():
             if word.casefold() == text.casefold():
                 return float(number)
+    if text.casefold() in _NOT_LABELLED:
+        return float("nan")
+    if not isinstance(allowed, int):
         problems.add(f"{where}: {text!r} is none of {', '.join(allowed)}")
         return float("nan")
     try:
         value = float(text)
     except ValueError:
         value = -1.0
-    if value != int(value) or not 0 <= value < allowed:
+    if not value.is_integer() or not 0 <= value < allowed:
         problems.add(f"{where}: {text!r} is not a whole number from 0 to {allowed - 1}")
         return float("nan")
     return value

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..analysis import Analysis, Panel
 from ..analysis.model import TransferMatrix
+from ..contamination import grid
 from ..results import STAMPS, RunInfo
 from . import text
 from .figures.base import Drawing
@@ -118,7 +119,8 @@ def render(content: Content) -> str:
             always_stamped=lambda encoder: _always(analysis, encoder),
             row_stamps=_row_stamps,
             cell_stamps=_cell_stamps,
-            findings=analysis.lints,
+            findings=[f for f in analysis.lints if (f.code, f.severity) != ("contamination", "note")],
+            pretraining=grid(content.info.audit),
             failed=failure_groups(analysis),
             any_stamps=lambda encoder: _anywhere(analysis, encoder),
             heat_span=_span,

@@ -22,6 +22,7 @@ from benchbench.datasets.reading import (
     find_image,
     image_files,
     read_table,
+    report_rowless,
     table,
 )
 
@@ -66,6 +67,7 @@ def _read_tables(base: Path, parts: Mapping[str, tuple[str, str]]) -> pd.DataFra
             problems.add(f"not found: {label_name if label_path is None else folder_name}")
             continue
         found = image_files(folder / folder_name if (folder / folder_name).is_dir() else folder)
+        named: set[Path] = set()
         labels = read_table(label_path, ("id_code", "diagnosis"), "aptos2019")
         for line, row in enumerate(labels.to_dict("records"), 2):
             where = f"{label_path.name}, line {line} ({row['id_code']})"
@@ -74,7 +76,9 @@ def _read_tables(base: Path, parts: Mapping[str, tuple[str, str]]) -> pd.DataFra
                 problems.add(f"{where}: no image file for {row['id_code']!r} in {folder.name}")
                 continue
             grade = code(row["diagnosis"], 5, problems, f"{where}: diagnosis")
+            named.add(path)
             records.append({"image_id": path.stem, "path": path, "split": split, "grade": grade})
+        report_rowless(found, named, label_path, problems)
     problems.stop(where=str(base), fix="the download may be unfinished; see `bench data how-to aptos2019`")
     return table(records, ["grade"])
 

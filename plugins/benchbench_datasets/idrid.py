@@ -20,6 +20,7 @@ from benchbench.datasets.reading import (
     find_image,
     image_files,
     read_table,
+    report_rowless,
     table,
 )
 
@@ -49,7 +50,7 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
         assert folder is not None
         labels = read_table(label_path, ("Image name", "Retinopathy grade", "Risk of macular edema"), "idrid")
         found = image_files(folder)
-        named: set[str] = set()
+        named: set[Path] = set()
         for line, row in enumerate(labels.to_dict("records"), 2):
             name = str(row["Image name"])
             where = f"{label_path.name}, line {line} ({name})"
@@ -57,7 +58,7 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
             if path is None:
                 problems.add(f"{where}: no image file for {name!r} in {folder.name}")
                 continue
-            named.add(path.name)
+            named.add(path)
             records.append(
                 {
                     "image_id": f"{split}/{path.stem}",
@@ -69,9 +70,7 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
                     ),
                 }
             )
-        for path in found.values():
-            if path.name not in named:
-                problems.add(f"{folder.name}/{path.name} has no row in {label_path.name}")
+        report_rowless(found, named, label_path, problems)
     problems.stop(where=str(base))
     return table(records, ["grade", "dme_risk"])
 

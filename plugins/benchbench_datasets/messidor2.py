@@ -19,6 +19,7 @@ from benchbench.datasets.reading import (
     find_image,
     image_files,
     read_table,
+    report_rowless,
     table,
 )
 
@@ -43,13 +44,16 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
     patients = _patients(pairs_path)
     required = ("image_id", "adjudicated_dr_grade", "adjudicated_dme", "adjudicated_gradable")
     problems = Problems("messidor2")
+    named: set[Path] = set()
     records: list[dict[str, object]] = []
     for line, row in enumerate(read_table(labels_path, required, "messidor2").to_dict("records"), 2):
         name = str(row["image_id"])
         where = f"{labels_path.name}, line {line} ({name})"
+        path = find_image(found, name)
+        if path is not None:
+            named.add(path)
         if code(row["adjudicated_gradable"], 2, problems, f"{where}: adjudicated_gradable") == 0:
             continue
-        path = find_image(found, name)
         stem = Path(name).stem.casefold()
         if path is None:
             problems.add(f"{where}: no image file for {name!r} in {folder.name}")
@@ -71,6 +75,7 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
                 "dme": code(row["adjudicated_dme"], 2, problems, f"{where}: adjudicated_dme"),
             }
         )
+    report_rowless(found, named, labels_path, problems)
     problems.stop(where=str(base))
     return table(records, ["grade", "dme"])
 

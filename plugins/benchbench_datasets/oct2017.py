@@ -111,5 +111,5 @@ INFO = DatasetInfo(
     paired_eyes=True,
     default_split="grouped_stratified",
     aliases=("kermany", "OCT2017"),
-    expected={"total": 84484},
+    expected={"total": (84484, 109309)},  # Kaggle's copy; version 2 on Mendeley
 )

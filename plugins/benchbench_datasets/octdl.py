@@ -14,7 +14,9 @@ from benchbench.datasets.reading import (
     find_image,
     image_files,
     read_table,
+    report_rowless,
     table,
+    whole_number,
 )
 
 from .folders import one_against_rest
@@ -36,6 +38,7 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
     found = {c: image_files(f) if (f := find_entry(images, c)) else {} for c in CODES}
     problems = Problems("octdl")
     records: list[dict[str, object]] = []
+    named: set[Path] = set()
     for line, row in enumerate(frame.to_dict("records"), 2):
         where, disease = f"OCTDL_labels.csv, line {line}", str(row["disease"])
         if disease not in CODES:
@@ -45,8 +48,9 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
         if path is None:
             problems.add(f"{where}: no image file for {row['file_name']!r} in {disease}")
             continue
+        named.add(path)
         eye = _EYES.get(str(row.get("eye", "")).casefold(), "")
-        patient = str(row["patient_id"])
+        patient = whole_number(str(row["patient_id"]), problems, f"{where}: patient_id")
         record = {
             "image_id": path.stem,
             "path": path,
@@ -55,6 +59,8 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
             "label": CODES[disease],
         }
         records.append(record)
+    for files in found.values():
+        report_rowless(files, named, base / "OCTDL_labels.csv", problems)
     problems.stop(where=str(base))
     return table(records, ["label"])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchbench.api import Access, DatasetInfo, Task
-from benchbench.datasets.reading import Problems, code, find_base, read_table, table
+from benchbench.datasets.reading import Problems, code, find_base, read_table, table, whole_number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,13 +31,8 @@ _PROVENANCE = "biomarkers read per B-scan by a trained grader (Prabhushankar et 
 def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
     """The labelled B-scans; the group is the patient, whose two eyes may both be in the trial."""
     base = find_base(root, [TABLE], "olives")
-    columns = {c.strip(): c for c in read_table(base / TABLE, (_PATH,), "olives").columns}
-    frame = read_table(base / TABLE, (_PATH, "Patient_ID"), "olives")
-    lacking = [c for c, _ in MARKERS.values() if c not in columns]
+    frame = read_table(base / TABLE, (_PATH, "Patient_ID", *(c for c, _ in MARKERS.values())), "olives")
     problems = Problems("olives")
-    for column in lacking:
-        problems.add(f"{TABLE} lacks the column {column!r}")
-    problems.stop(where=str(base))
     records: list[dict[str, object]] = []
     for line, row in enumerate(frame.to_dict("records"), 2):
         where, relative = f"{TABLE}, line {line}", str(row[_PATH]).lstrip("/ ")
@@ -48,7 +43,8 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
         labels = {k: code(row[c], 2, problems, f"{where}: {c}") for k, (c, _) in MARKERS.items()}
         eye = next((e for e in ("OD", "OS") if e in path.parts), "")
         image_id = path.relative_to(base).with_suffix("").as_posix()
-        head = {"image_id": image_id, "path": path, "patient_id": f"{float(row['Patient_ID']):g}", "eye": eye}
+        patient = whole_number(str(row["Patient_ID"]), problems, f"{where}: Patient_ID")
+        head = {"image_id": image_id, "path": path, "patient_id": patient, "eye": eye}
         records.append(head | labels)
     problems.stop(where=str(base))
     return table(records, list(MARKERS))

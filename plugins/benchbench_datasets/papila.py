@@ -10,16 +10,27 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 from benchbench.api import Access, DatasetInfo, DatasetOption, Task
-from benchbench.datasets.reading import Problems, code, find_base, find_entry, find_image, image_files, table
+from benchbench.datasets.reading import (
+    Problems,
+    code,
+    find_base,
+    find_entry,
+    find_image,
+    image_files,
+    report_rowless,
+    table,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SHEETS = {"OD": "ClinicalData/patient_data_od.xlsx", "OS": "ClinicalData/patient_data_os.xlsx"}
 _ID = re.compile(r"^#?\s*(\d+)$")
-_COLUMNS = {"age": 1, "sex": 2, "diagnosis": 3, "iop": 9, "vf_md": 12}
+_DIAGNOSIS = 3
+_COLUMNS = {"age": 1, "sex": 2, "diagnosis": _DIAGNOSIS, "iop": 9, "vf_md": 12}
 _PROVENANCE = (
     "clinical diagnosis per eye, Hospital General Universitario Reina Sofia, Murcia (Kovalyk et al. 2022)"
 )
@@ -35,18 +46,18 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
     found = image_files(folder)
     problems = Problems("papila")
     records: list[dict[str, object]] = []
+    named: set[Path] = set()
     for eye, sheet in _SHEETS.items():
         path = find_entry(base, sheet)
         assert path is not None
-        rows = read_sheet(path)
-        if not rows:
-            problems.add(f"{path.name}: no row starts with a patient number such as #002")
+        rows = read_sheet(path, problems)
         for line, patient, cells in rows:
             where = f"{path.name}, row {line}"
             image = find_image(found, f"RET{patient:03d}{eye}")
             if image is None:
                 problems.add(f"{where}: no image file RET{patient:03d}{eye}.jpg in FundusImages")
                 continue
+            named.add(image)
             diagnosis = code(cells["diagnosis"], 3, problems, f"{where}: diagnosis")
             if diagnosis != diagnosis:
                 problems.add(f"{where}: the diagnosis is empty")
@@ -63,26 +74,49 @@ def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
                 ),
             }
             records.append(record | {k: _number(cells[k]) for k in ("age", "sex", "iop", "vf_md")})
+    report_rowless(found, named, base / "ClinicalData", problems)
     problems.stop(where=str(base))
     if options["suspect"] == "drop":
         records = [r for r in records if r["class"] != 1.0]
     return table(records, ["class", "glaucoma", "age", "sex", "iop", "vf_md"])
 
 
-def read_sheet(path: Path) -> list[tuple[int, int, dict[str, str]]]:
-    """(row number, patient, cells) of the rows whose first cell is a patient number; columns go by position."""
-    import openpyxl
+def read_sheet(path: Path, problems: Problems) -> list[tuple[int, int, dict[str, str]]]:
+    """(row number, patient, cells) of the rows below the three header rows; columns go by position.
 
-    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    rows = []
-    for line, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), 1):
-        match = _ID.match(str(cells[0]).strip()) if cells and cells[0] is not None else None
-        if match:
-            values = {
-                k: "" if len(cells) <= c or cells[c] is None else str(cells[c]) for k, c in _COLUMNS.items()
-            }
-            rows.append((line, int(match[1]), values))
+    A sheet that cannot be opened, whose diagnosis is not where it should be, or that has a row without a patient
+    number is noted in `problems`.
+    """
+    import openpyxl
+    from openpyxl.utils.exceptions import InvalidFileException
+
+    try:
+        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    except (BadZipFile, KeyError, OSError, ValueError, InvalidFileException) as error:
+        problems.add(f"{path.name} is no complete spreadsheet ({error}); download it again")
+        return []
+    lines = [
+        ["" if c is None else str(c).strip() for c in r]
+        for r in book.worksheets[0].iter_rows(values_only=True)
+    ]
     book.close()
+    first = next((i for i, cells in enumerate(lines) if cells and _ID.match(cells[0])), len(lines))
+    if first == len(lines):
+        problems.add(f"{path.name}: no row starts with a patient number such as #002")
+    elif not any(
+        c.casefold() == "diagnosis" for cells in lines[:first] for c in cells[_DIAGNOSIS : _DIAGNOSIS + 1]
+    ):
+        problems.add(f"{path.name}: column D is not headed Diagnosis; the columns of the sheet were changed")
+        return []
+    rows = []
+    for line, cells in enumerate(lines[first:], first + 1):
+        match = _ID.match(cells[0])
+        if match:
+            rows.append(
+                (line, int(match[1]), {k: cells[c] if c < len(cells) else "" for k, c in _COLUMNS.items()})
+            )
+        elif any(cells):
+            problems.add(f"{path.name}, row {line}: {cells[0]!r} is no patient number such as #002")
     return rows
 
 

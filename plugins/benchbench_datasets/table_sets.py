@@ -15,7 +15,9 @@ from benchbench.datasets.reading import (
     find_image,
     image_files,
     read_table,
+    report_rowless,
     table,
+    whole_number,
 )
 
 from .dr import dr_tasks
@@ -35,14 +37,20 @@ def _read(
     required: tuple[str, ...],
     dataset: str,
     fields: Callable[[Row, Problems, str], dict[str, object]],
+    *,
+    own: bool = False,
 ) -> list[dict[str, object]]:
-    """Records of a label table: the image file by its name, and what `fields` makes of the row."""
+    """Records of a label table: the image file by its name, and what `fields` makes of the row.
+
+    A published table names every image, so one that does not was cut short; one's `own` may leave images out.
+    """
     label_path, folder = find_entry(base, label_file), find_entry(base, folder_name)
     assert label_path is not None
     assert folder is not None
     found = image_files(folder)
     problems = Problems(dataset)
     records: list[dict[str, object]] = []
+    named: set[Path] = set()
     frame = read_table(label_path, (image_column, *required), dataset)
     for line, row in enumerate(frame.to_dict("records"), 2):
         where = f"{label_path.name}, line {line} ({row[image_column]})"
@@ -50,8 +58,11 @@ def _read(
         if path is None:
             problems.add(f"{where}: no image file for {row[image_column]!r} in {folder.name}")
             continue
+        named.add(path)
         text = {str(k): str(v) for k, v in row.items()}
         records.append({"image_id": path.stem, "path": path} | fields(text, problems, where))
+    if not own:
+        report_rowless(found, named, label_path, problems)
     problems.stop(where=str(base))
     return records
 
@@ -83,7 +94,8 @@ def load_areds(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
         return {"patient_id": row["patient"], "eye": row.get("eye", "").upper(), "grade": grade}
 
     return table(
-        _read(base, "labels.csv", "images", "image", ("patient", "grade"), "areds", fields), ["grade"]
+        _read(base, "labels.csv", "images", "image", ("patient", "grade"), "areds", fields, own=True),
+        ["grade"],
     )
 
 
@@ -119,19 +131,18 @@ def load_brset(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
 
     def fields(row: Row, problems: Problems, where: str) -> dict[str, object]:
         record: dict[str, object] = {
-            "patient_id": f"{float(row['patient_id']):g}",
+            "patient_id": whole_number(row["patient_id"], problems, f"{where}: patient_id"),
             "eye": eyes.get(row.get("exam_eye", ""), ""),
             "grade": code(row["DR_ICDR"], 5, problems, f"{where}: DR_ICDR"),
         }
         for column, (name, words) in _BRSET_LABELS.items():
             text = row.get(column, "").removesuffix(".0")
-            record[name] = words[text] if text in words else code(text, {}, problems, f"{where}: {column}")
+            record[name] = code(text, words, problems, f"{where}: {column}")
         return record
 
     required = ("patient_id", "DR_ICDR", "macula", "optic_disc", "vessels", "quality", "diabetes")
     records = _read(base, "labels.csv", "fundus_photos", "image_id", required, "brset", fields)
-    if options["patients"] == "diabetic":
-        records = [r for r in records if r["diabetes"] == 1]
+    # The fold is the paper's over all patients, whichever of them are then asked for.
     patients = list(dict.fromkeys(r["patient_id"] for r in records))
     train, test = green_fold_positions(len(patients))
     if options["fold_ids"] == "published":
@@ -140,6 +151,8 @@ def load_brset(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
         part = {str(p): "test" if i in test else "train" for i, p in enumerate(patients)}
     for record in records:
         record["split"] = part.get(str(record["patient_id"]), "")
+    if options["patients"] == "diabetic":
+        records = [r for r in records if r["diabetes"] == 1]
     return table(records, ["grade", *(name for name, _ in _BRSET_LABELS.values())])
 
 

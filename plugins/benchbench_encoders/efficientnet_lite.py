@@ -12,6 +12,7 @@ from benchbench import EncoderInfo, Preprocess, PretrainingSet, WeightsSource
 from benchbench.api import HALF
 
 from .recipe import Recipe
+from .resnet50 import FROM_SCRATCH
 
 if TYPE_CHECKING:
     from .recipe import State
@@ -96,6 +97,7 @@ def _info(
                 "ImageNet-1k", 1_281_167, "ILSVRC 2012 training set, the usual reference for these weights"
             ),
         ),
+        pretraining_complete=FROM_SCRATCH,
         notes="Natural-image features; a floor to compare retinal encoders with, not a retinal model.",
     )
 

@@ -25,7 +25,7 @@ from .masked_autoencoders import (
     patch_mean_recipe,
 )
 from .recipe import Recipe, vit_layer_groups
-from .resnet50 import IMAGENET_1K
+from .resnet50 import FROM_SCRATCH, IMAGENET_1K
 from .resnet50 import POOLING as MAP_POOLING
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def _mae(
         citation=citations.MAE,
         parameters=parameters,
         pretraining=(IMAGENET_1K,),
+        pretraining_complete=FROM_SCRATCH,
         layer_groups=vit_layer_groups,
         **card,
     )
@@ -234,6 +235,7 @@ ENCODERS = (
         citation=citations.DINO,
         parameters=85_798_656,
         pretraining=(IMAGENET_1K,),
+        pretraining_complete=FROM_SCRATCH,
         variants=(
             EncoderVariant(
                 name="cls_and_patch_mean",
@@ -258,6 +260,7 @@ ENCODERS = (
         citation=citations.MOCO_V3,
         parameters=85_798_656,
         pretraining=(IMAGENET_1K,),
+        pretraining_complete=FROM_SCRATCH,
         layer_groups=vit_layer_groups,
     ),
     EncoderInfo(
@@ -278,6 +281,7 @@ ENCODERS = (
         citation=citations.SIMCLR,
         parameters=23_508_032,
         pretraining=(IMAGENET_1K,),
+        pretraining_complete=FROM_SCRATCH,
         notes="A reimplementation by VISSL; the original SimCLR checkpoints are for TensorFlow.",
     ),
     EncoderInfo(
@@ -295,6 +299,7 @@ ENCODERS = (
         citation=citations.SWAV,
         parameters=23_508_032,
         pretraining=(IMAGENET_1K,),
+        pretraining_complete=FROM_SCRATCH,
     ),
     EncoderInfo(
         name="vit_l16_in21k",
@@ -323,6 +328,7 @@ ENCODERS = (
         citation=citations.AUGREG,
         parameters=303_301_632,
         pretraining=(PretrainingSet("ImageNet-21k", 14_197_122, "size of the full ImageNet as released"),),
+        pretraining_complete=FROM_SCRATCH,
         aliases=("sl_imagenet",),
         layer_groups=vit_layer_groups,
     ),

@@ -16,6 +16,7 @@ _CITATION = """@inproceedings{he2016deep,
 }"""
 
 IMAGENET_1K = PretrainingSet("ImageNet-1k", 1_281_167, "size of the ILSVRC 2012 training set")
+FROM_SCRATCH = "its authors train from random weights on this one set"
 POOLING = "global average of the last feature map"
 
 _recipe = Recipe(encoder="resnet50", timm_model="resnet50", head=("fc.weight", "fc.bias"))
@@ -73,6 +74,7 @@ ENCODERS = (
         citation=_CITATION,
         parameters=23_508_032,
         pretraining=(IMAGENET_1K,),
+        pretraining_complete=FROM_SCRATCH,
         variants=(_a1("a1_in1k", 224, 235), _a1("a1_in1k_288", 288, 288)),
         notes="The slides' OCT comparison uses a ResNet50 without naming its weights; this is the classic one.",
     ),

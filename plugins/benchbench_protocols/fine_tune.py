@@ -68,6 +68,7 @@ DEMO: Mapping[str, Any] = {
     "batch_size": 8,
     "warmup_epochs": 0,
     "limit_images": 16,
+    "select_on": "last",  # one epoch leaves nothing to select, and few validation images may hold one class
     "drop_last": False,
     "workers": 0,
 }

@@ -84,3 +84,70 @@ def test_audit_of_a_suite_names_the_leak_and_exits_1(tmp_path):
     assert "leak" in result.output
     assert "1 leak(s)" in result.output
     assert "contamination" not in result.output
+
+
+def test_verify_counts_classes_and_parts_even_where_only_a_total_is_known(tmp_path):
+    invoke("simulate", "oct2017", "--root", tmp_path, "--images", "64")
+    (tmp_path / "oct2017" / "SIMULATED.txt").unlink()
+    output = invoke("verify", "oct2017", "--data-root", tmp_path).output
+    assert "(expected 84484 or 109309)" in output
+    for piece in ("label=0 (NORMAL): ", "test/label=1 (CNV): ", "  train: "):
+        assert piece in output
+
+
+def test_verify_counts_the_images_that_are_not_labelled(clinic):
+    lines = rows()
+    lines[4] = "004.png,,p2"
+    assert "label not labelled: 1" in invoke("verify", "my_clinic", "--data-root", clinic(lines)).output
+
+
+def test_both_releases_of_oct2017_are_the_original():
+    from benchbench.datasets.loading import expected_counts
+    from benchbench.plugins import registry
+
+    assert set(expected_counts(registry().datasets["oct2017"], {})["total"]) == {84484, 109309}
+
+
+def test_an_option_that_changes_the_table_is_not_held_against_the_original_s_counts(tmp_path):
+    invoke("simulate", "papila", "--root", tmp_path, "--images", "40")
+    (tmp_path / "papila" / "SIMULATED.txt").unlink()
+    result = invoke("verify", "papila", "--data-root", tmp_path, "--option", "suspect=drop")
+    assert result.exit_code == 0
+    assert "WRONG" not in result.output
+    assert "hold for the default options" in result.output
+    assert invoke("verify", "papila", "--data-root", tmp_path).exit_code == 3
+
+
+def test_two_grades_swapped_in_the_real_idrid_table_are_found_although_every_count_is_right(shared, tmp_path):
+    import shutil
+
+    source = shared / "realdata" / "idrid" / "B. Disease Grading"
+    target = tmp_path / "idrid" / "B. Disease Grading"
+    target.mkdir(parents=True)
+    (target / "1. Original Images").symlink_to(source / "1. Original Images")
+    shutil.copytree(source / "2. Groundtruths", target / "2. Groundtruths")
+    good = invoke("verify", "idrid", "--data-root", tmp_path)
+    assert good.exit_code == 0
+    assert "2 of 2 are the original files" in good.output
+    labels = target / "2. Groundtruths" / "a. IDRiD_Disease Grading_Training Labels.csv"
+    lines = labels.read_bytes().split(b"\r\n")
+    cells = [line.split(b",") for line in lines]
+    assert cells[1][1] != cells[5][1]
+    cells[1][1], cells[5][1] = cells[5][1], cells[1][1]
+    labels.write_bytes(b"\r\n".join(b",".join(c) for c in cells))
+    bad = invoke("verify", "idrid", "--data-root", tmp_path)
+    assert bad.exit_code == 3
+    assert "different: a. IDRiD_Disease Grading_Training Labels.csv" in bad.output
+
+
+def test_a_part_that_was_deleted_is_noted_in_every_run(tmp_path):
+    import shutil
+
+    from benchbench.datasets import load_dataset
+    from benchbench.plugins import registry
+
+    invoke("simulate", "oct2017", "--root", tmp_path, "--images", "64")
+    (tmp_path / "oct2017" / "SIMULATED.txt").unlink()
+    shutil.rmtree(tmp_path / "oct2017" / "OCT2017 " / "train" / "CNV")
+    d = load_dataset(registry().datasets["oct2017"], tmp_path)
+    assert any(f"{len(d)} images here, 84,484 or 109,309 in the original" in note for note in d.notes)

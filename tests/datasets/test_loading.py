@@ -126,6 +126,32 @@ def test_identical_files_join_the_groups_of_their_patients(clinic):
     assert any("identical" in note for note in d.notes)
 
 
+@pytest.mark.parametrize("kind", ["grouped_stratified", "kfold"])
+def test_identical_files_follow_the_split_s_word_for_duplicates(clinic, kind):
+    root = clinic([f"{k:03d}.png,{k % 2},p{k}" for k in range(60)])
+    images = root / "my_clinic" / "images"
+    for k in range(0, 20, 2):
+        shutil.copyfile(images / f"{k:03d}.png", images / f"{k + 20:03d}.png")  # the labels agree
+        shutil.copyfile(images / f"{k + 1:03d}.png", images / f"{k + 40:03d}.png")  # the labels differ
+
+    def crossing(duplicates: str):
+        d = load(root, split=SplitSpec(kind, duplicates=duplicates))  # type: ignore[arg-type]
+        used = d.frame[d.frame["split"] != ""]
+        return d, int((used.groupby("sha256")["split"].nunique() > 1).sum())
+
+    grouped, none = crossing("group")
+    kept, some = crossing("keep")
+    dropped, left = crossing("drop_conflicts")
+    assert (none, left) == (0, 0)
+    assert some > 0
+    assert len(set(grouped.frame["group"])) == 40
+    assert len(set(kept.frame["group"])) == 60
+    out = dropped.frame[dropped.frame["split"] == ""]["image_id"]
+    assert set(out) == {f"{k:03d}.png" for k in (*range(1, 20, 2), *range(40, 60, 2))}
+    assert "duplicates=drop_conflicts" in str(dropped.split)
+    assert SplitSpec.parse(str(dropped.split)) == dropped.split
+
+
 def test_part_holds_only_labelled_rows_and_their_positions(clinic):
     lines = rows()
     lines[4] = "004.png,,p2"

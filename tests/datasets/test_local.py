@@ -58,6 +58,86 @@ def test_images_are_found_without_suffix_and_beside_the_table(clinic):
     assert len(load_dataset(local_dataset(folder), root)) == 21
 
 
+@pytest.mark.parametrize("header", ["patient_id", "Patient", "Patient ID", "PATIENTID", "Subject_ID"])
+def test_the_patient_column_is_known_under_its_usual_headers_and_never_becomes_a_task(clinic, header):
+    root = clinic(rows(), f"Image,label,{header}")
+    info = local_dataset(root / "my_clinic")
+    assert local_names(registry(), root) == ["my_clinic"]
+    assert [t.name for t in info.tasks] == ["label"]
+    assert info.cluster == "patient_id"
+    d = load_dataset(info, root)
+    assert d.patients == 20
+    assert (d.frame.groupby("patient_id")["split"].nunique() == 1).all()
+
+
+def test_a_column_that_may_hold_the_patients_is_asked_about_instead_of_ignored(clinic):
+    with pytest.raises(DataError, match="'hospital_patient_key' may hold the patients"):
+        local_dataset(clinic(rows(), "image,label,hospital_patient_key") / "my_clinic")
+    beside = [f"{k:03d}.png,{k % 2},p{k // 2},{k % 2}" for k in range(40)]
+    info = local_dataset(clinic(beside, "image,label,patient,patient_smokes", "other") / "other")
+    assert [t.name for t in info.tasks] == ["label", "patient_smokes"]
+
+
+def test_none_is_a_class_among_words_and_not_labelled_among_numbers(clinic):
+    words = [r.replace(",0,", ",none,").replace(",1,", ",severe,") for r in rows()]
+    root = clinic(words)
+    d = load_dataset(local_dataset(root / "my_clinic"), root)
+    assert d.info.tasks[0].classes == ("none", "severe")
+    assert sum(c["none"] for c in d.counts("label").values()) == 20
+    numbers = [r.replace(",0,", ",none,") if k < 4 else r for k, r in enumerate(rows())]
+    root = clinic(numbers, name="other")
+    d = load_dataset(local_dataset(root / "other"), root)
+    assert d.info.tasks[0].classes == ("0", "1")
+    assert int(d.frame["label"].isna().sum()) == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "classes"),
+    [("normal", "referable", ("Normal", "referable")), ("1", "2", ("1", "2")), ("1.0", "2.0", ("1", "2"))],
+)
+def test_one_class_in_two_spellings_is_one_and_codes_need_not_start_at_zero(clinic, first, second, classes):
+    lines = [f"{k:03d}.png,{(first, second)[(k // 2) % 2]},p{k // 2}" for k in range(40)]
+    lines[0] = lines[0].replace("normal", "Normal").replace("1.0,", "1,")
+    root = clinic(lines)
+    d = load_dataset(local_dataset(root / "my_clinic"), root)
+    assert (d.info.tasks[0].kind, d.info.tasks[0].classes) == ("binary", classes)
+    assert d.frame["label"].value_counts().to_dict() == {0.0: 20, 1.0: 20}
+
+
+def test_codes_of_classes_that_the_card_names_are_understood_as_well(clinic):
+    root = clinic([f"{k:03d}.png,{float(k % 3)},p{k}" for k in range(30)])
+    (root / "my_clinic" / "dataset.yaml").write_text("tasks:\n  label: {classes: [none, mild, severe]}\n")
+    d = load_dataset(local_dataset(root / "my_clinic"), root)
+    assert d.frame["label"].tolist() == [float(k % 3) for k in range(30)]
+
+
+def test_case_of_suffixes_and_of_the_images_folder_does_not_matter(clinic):
+    root = clinic(rows())
+    folder = root / "my_clinic"
+    (folder / "images").rename(folder / "Images")
+    path = folder / "labels.csv"
+    path.write_text(path.read_text().replace("000.png", "000.PNG").replace("001.png", "Images\\001.png"))
+    assert len(load_dataset(local_dataset(folder), root)) == 40
+
+
+def test_a_unicode_export_of_excel_is_found_and_read(clinic):
+    root = clinic(rows())
+    path = root / "my_clinic" / "labels.csv"
+    path.write_bytes(path.read_text().replace(",", "\t").encode("utf-16"))
+    assert local_names(registry(), root) == ["my_clinic"]
+    assert len(load_dataset(local_dataset(root / "my_clinic"), root)) == 40
+
+
+@pytest.mark.parametrize(
+    "card", ["tasks: {label: ordinal}", "tasks: {label: {classes: normal}}", "modality: fundus"]
+)
+def test_a_card_that_says_something_else_than_it_may_is_refused_with_an_example(clinic, card):
+    root = clinic(rows())
+    (root / "my_clinic" / "dataset.yaml").write_text(card + "\n")
+    with pytest.raises(DataError, match="kind: "):
+        local_dataset(root / "my_clinic")
+
+
 def test_every_fault_of_the_table_is_named_with_its_line(clinic):
     root = clinic(rows(12), "image,label,patient")
     folder = root / "my_clinic"
@@ -71,7 +151,7 @@ def test_every_fault_of_the_table_is_named_with_its_line(clinic):
 
 @pytest.mark.parametrize(
     ("header", "message"),
-    [("picture,label", "lacks the column.s. image"), ("image,patient", "no label column")],
+    [("picture,label", "call the column with the file names `image`"), ("image,patient", "no label column")],
 )
 def test_a_table_without_images_or_labels_is_refused(clinic, header, message):
     root = clinic([f"{k:03d}.png,{k}" for k in range(60)], header)

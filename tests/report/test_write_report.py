@@ -19,7 +19,7 @@ from benchbench.cost import CostRow, write_cost
 from benchbench.errors import BenchError
 from benchbench.report import write_report
 from benchbench.report.csv_tables import csv_text
-from benchbench.results import read_run
+from benchbench.results import AuditFinding, read_run
 
 from .builder import ORDINAL, FakeTask, typical, write_run
 
@@ -269,6 +269,22 @@ def test_many_encoders_are_cut_to_what_can_be_read_and_the_files_hold_all(tmp_pa
         page.text.split()
     )
     assert len(rows(folder / "comparisons.csv")) == 30 * 29 // 2
+
+
+def test_what_encoders_saw_is_a_grid_of_three_states_with_the_source_in_every_cell(tmp_path: Path) -> None:
+    states = {"retfound_mae_cfp": "in pretraining", "mae_imagenet": "declared clean", "deretfound": "unknown"}
+    audit = tuple(
+        AuditFinding("note", "contamination", f"idrid, {e}: source <{e}>", "idrid", e, state=s)
+        for e, s in states.items()
+    )
+    text = write_report(write_run(tmp_path, typical(audit=audit))).read_text(encoding="utf-8")
+    grid = text[text.index("What the encoders saw before") : text.index("Methods, to paste")]
+    for encoder, state in states.items():
+        cell = rf'{encoder}</td><td class="text" title="idrid, {encoder}: source &lt;{encoder}&gt;">{state}<'
+        assert re.search(cell, grid)
+    for lint in rows(tmp_path / "tables" / "audit.csv"):
+        assert lint["code"] != "contamination" or "source" in lint["message"]
+    assert sum(r["code"] == "contamination" for r in rows(tmp_path / "tables" / "audit.csv")) == 3
 
 
 def test_a_section_of_a_plugin_is_shown_and_a_broken_one_named(tmp_path: Path) -> None:

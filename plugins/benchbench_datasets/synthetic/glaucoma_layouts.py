@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import re
 import uuid
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,8 +125,22 @@ def _write_sheet(path: Path, rows: list[list[object]]) -> None:
     sheet.append(["ID"])
     for row in rows:
         sheet.append(row)
+    buffer = io.BytesIO()
+    book.save(buffer)
     path.parent.mkdir(parents=True, exist_ok=True)
-    book.save(path)
+    path.write_bytes(_without_clock(buffer.getvalue()))
+
+
+def _without_clock(book: bytes) -> bytes:
+    """The same spreadsheet without the moment of writing, so that one seed gives one file."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(book)) as old, zipfile.ZipFile(out, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == "docProps/core.xml":
+                content = re.sub(rb"\d{4}-\d\d-\d\dT[\d:]+Z", b"2022-01-01T00:00:00Z", content)
+            new.writestr(zipfile.ZipInfo(name), content)  # a ZipInfo of its own has the date 1980-01-01
+    return out.getvalue()
 
 
 def write_glaucoma_fundus(root: Path, n: int | None, seed: int) -> None:

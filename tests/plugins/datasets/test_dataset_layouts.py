@@ -26,6 +26,12 @@ SIMULATED = [
     "jsiec",
     "brset",
     "oct_signatures",
+    "origa",
+    "areds",
+    "olives",
+    "oct5k",
+    "retinamnist",
+    "retfound_retina",
 ]
 
 
@@ -142,6 +148,27 @@ def test_aptos_class_folders_and_the_resplit_form_give_the_same_grades(copy, tmp
         shutil.copyfile(root / "aptos2019" / "train_images" / f"{image_id}.png", target / f"{image_id}.png")
     after = registry().datasets["aptos2019"].load(tmp_path / "folders", {}).set_index("image_id")["grade"]
     assert after.to_dict() == before.to_dict()
+
+    resplit = tmp_path / "resplit"
+    parts = {"train": ("train_1.csv", "train_images"), "val": ("valid.csv", "val_images")}
+    parts["test"] = ("test.csv", "test_images")
+    for k, (label_file, images) in enumerate(parts.values()):
+        (resplit / images).mkdir(parents=True)
+        chosen = before.iloc[k::3]
+        (resplit / label_file).write_text(
+            chosen.reset_index()[["image_id", "grade"]]
+            .astype({"grade": int})
+            .rename(columns={"image_id": "id_code", "grade": "diagnosis"})
+            .to_csv(index=False)
+        )
+        for image_id in chosen.index:
+            name = f"{image_id}.png"
+            shutil.copyfile(root / "aptos2019" / "train_images" / name, resplit / images / name)
+    again = registry().datasets["aptos2019"].load(resplit, {}).set_index("image_id")
+    assert again["grade"].to_dict() == before.to_dict()
+    assert again["split"].to_dict() == {
+        i: ("train", "val", "test")[k % 3] for k, i in enumerate(before.index)
+    }
 
 
 def test_messidor_finds_upper_case_files_pairs_eyes_and_leaves_ungradable_rows_out(copy):
@@ -304,6 +331,205 @@ def test_the_seven_outputs_of_the_retfound_green_paper_are_tasks():
         assert info.task(name).labels(frame).tolist() == expected
     assert info.task("any_dme").labels(frame)[:4].tolist() == [0, 1, 1, 0]
     assert np.isnan(info.task("any_dme").labels(frame)[4])
+
+
+def test_a_half_downloaded_papila_sheet_is_named_instead_of_a_crash(copy):
+    root = copy("papila")
+    sheet = root / "papila" / "ClinicalData" / "patient_data_os.xlsx"
+    sheet.write_bytes(sheet.read_bytes()[:3000])
+    with pytest.raises(DataError, match=r"patient_data_os\.xlsx is no complete spreadsheet"):
+        table_of(root, "papila")
+
+
+def test_papila_with_another_column_before_the_diagnosis_is_refused(copy):
+    import openpyxl
+
+    root = copy("papila")
+    sheet = root / "papila" / "ClinicalData" / "patient_data_od.xlsx"
+    book = openpyxl.load_workbook(sheet)
+    book.active.insert_cols(2)
+    book.save(sheet)
+    with pytest.raises(DataError, match="column D is not headed Diagnosis"):
+        table_of(root, "papila")
+
+
+def test_a_papila_row_without_a_patient_number_is_named_instead_of_dropped(copy):
+    import openpyxl
+
+    root = copy("papila")
+    sheet = root / "papila" / "ClinicalData" / "patient_data_od.xlsx"
+    book = openpyxl.load_workbook(sheet)
+    book.active["A6"] = "P004"
+    book.save(sheet)
+    with pytest.raises(DataError, match=r"row 6: 'P004' is no patient number"):
+        table_of(root, "papila")
+
+
+@pytest.mark.parametrize(
+    ("name", "label_file"),
+    [
+        ("aptos2019", "train.csv"),
+        ("messidor2", "messidor_data.csv"),
+        ("octdl", "OCTDL_labels.csv"),
+        ("brset", "labels.csv"),
+        ("origa", "OrigaList.csv"),
+    ],
+)
+def test_a_label_table_cut_in_half_is_refused_and_names_the_images_without_a_row(copy, name, label_file):
+    root = copy(name)
+    path = root / name / label_file
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[: len(lines) // 2]) + "\n")
+    with pytest.raises(DataError, match=f"has no row in {label_file}"):
+        table_of(root, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "label_file", "column"),
+    [("brset", "labels.csv", "patient_id"), ("olives", "Biomarker_Clinical_Data_Images.csv", "Patient_ID")],
+)
+@pytest.mark.parametrize("cell", ["", "anna"])
+def test_a_patient_that_is_no_number_is_named_with_its_line(copy, name, label_file, column, cell):
+    root = copy(name)
+    change_cell(root / name / label_file, 1, column, cell)
+    with pytest.raises(DataError, match=rf"line 2.*{column}: '{cell}' is not a whole number"):
+        table_of(root, name)
+
+
+def change_cell(path: Path, line: int, column: str, value: str) -> None:
+    lines = path.read_text().splitlines()
+    cells = lines[line].split(",")
+    cells[lines[0].split(",").index(column)] = value
+    lines[line] = ",".join(cells)
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("fold_ids", ["positions", "published"])
+def test_brset_diabetics_keep_the_part_that_the_paper_s_fold_gives_all_patients(copy, fold_ids):
+    root = copy("brset")
+    whole = table_of(root, "brset", fold_ids=fold_ids).set_index("image_id")
+    diabetics = table_of(root, "brset", fold_ids=fold_ids, patients="diabetic").set_index("image_id")
+    assert 0 < len(diabetics) < len(whole)
+    assert diabetics["split"].to_dict() == whole.loc[diabetics.index, "split"].to_dict()
+
+
+def test_brset_published_fold_takes_positions_for_ids_as_the_paper_did(copy):
+    from sklearn.model_selection import KFold
+
+    root = copy("brset")
+    frame = table_of(root, "brset", fold_ids="published")
+    ids = frame["patient_id"].astype(int)
+    train, test = next(iter(KFold(5, shuffle=True, random_state=42).split(np.unique(ids))))
+    assert (ids[frame["split"] == "test"].isin(test)).all()
+    assert (ids[frame["split"] == "train"].isin(train)).all()
+    # Ids count from 1 and positions from 0, so the last patient is in no part.
+    assert set(ids[frame["split"] == ""]) == {int(ids.max())}
+
+
+def test_octid_files_are_jpeg_in_full_where_a_naive_pattern_finds_none(copy):
+    root = copy("octid")
+    assert not [*(root / "octid").rglob("*.jpg"), *(root / "octid").rglob("*.png")]
+    assert set(table_of(root, "octid")["label"]) == {0.0, 1.0, 2.0, 3.0, 4.0}
+
+
+def test_octdl_names_without_suffix_are_found(copy):
+    root = copy("octdl")
+    with (root / "octdl" / "OCTDL_labels.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert not any((root / "octdl" / "OCTDL" / r["disease"] / r["file_name"]).exists() for r in rows)
+    frame = table_of(root, "octdl")
+    assert len(frame) == len(rows)
+    assert frame["patient_id"].tolist() == [r["patient_id"] for r in rows]
+
+
+def test_origa_takes_the_diagnosis_and_neither_the_set_nor_the_cup(copy):
+    root = copy("origa")
+    with (root / "origa" / "OrigaList.csv").open() as stream:
+        rows = {Path(r["Filename"]).stem: r for r in csv.DictReader(stream)}
+    assert {r["Set"] for r in rows.values()} == {"A"}
+    frame = table_of(root, "origa").set_index("image_id")
+    assert {i: str(int(v)) for i, v in frame["label"].items()} == {i: r["Glaucoma"] for i, r in rows.items()}
+    assert frame["eye"].to_dict() == {i: r["Eye"] for i, r in rows.items()}
+
+
+def test_olives_paths_start_with_a_slash_and_two_eyes_are_one_patient(copy):
+    root = copy("olives")
+    with (root / "olives" / "Biomarker_Clinical_Data_Images.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    column = "Path (Trial/Arm/Folder/Visit/Eye/Image Name)"
+    assert not any((root / "olives" / r[column]).exists() for r in rows)  # "/" makes them absolute
+    frame = table_of(root, "olives")
+    assert len(frame) == len(rows)
+    assert frame["patient_id"].nunique() < len({r["Eye_ID"] for r in rows})
+
+
+def test_oct5k_scans_without_a_box_are_not_labelled_instead_of_healthy(copy):
+    root = copy("oct5k")
+    with (root / "oct5k" / "Detection" / "all_bounding_boxes.csv").open() as stream:
+        boxed = {Path(r["image"]).stem for r in csv.DictReader(stream)}
+    frame = table_of(root, "oct5k")
+    there = frame["path"].map(lambda p: Path(p).stem in boxed)
+    assert 0 < there.sum() < len(frame)
+    assert frame["drusen"][~there].isna().all()
+    assert frame["drusen"][there].notna().all()
+    assert frame["label"].notna().all()
+
+
+def test_medmnist_arrays_keep_their_three_parts_and_ids_that_do_not_collide(copy):
+    root = copy("retinamnist")
+    frame = table_of(root, "retinamnist")
+    with np.load(root / "retinamnist" / "retinamnist_224.npz") as arrays:
+        for part in ("train", "val", "test"):
+            assert (
+                frame[frame["split"] == part]["label"].tolist() == arrays[f"{part}_labels"].ravel().tolist()
+            )
+    assert frame["image_id"].str.split("/").str[1].duplicated().any()
+    assert not frame["image_id"].duplicated().any()
+
+
+def test_retfound_retina_reads_the_folder_that_is_misspelled_in_the_archive(copy):
+    root = copy("retfound_retina")
+    folders = {p.name for p in (root / "retfound_retina").rglob("*") if p.is_dir()}
+    assert "ddretina_disease" in folders
+    frame = table_of(root, "retfound_retina")
+    assert frame[frame["image_id"].str.contains("ddretina_disease")]["label"].eq(3).all()
+    assert set(frame["label"]) == {0.0, 1.0, 2.0, 3.0}
+
+
+@pytest.mark.parametrize(
+    ("name", "label_file"),
+    [
+        ("aptos2019", "train.csv"),
+        ("messidor2", "messidor_data.csv"),
+        ("messidor2", "messidor-2.csv"),
+        ("origa", "OrigaList.csv"),
+        ("areds", "labels.csv"),
+        ("brset", "labels.csv"),
+        ("octdl", "OCTDL_labels.csv"),
+        ("olives", "Biomarker_Clinical_Data_Images.csv"),
+        ("oct5k", "Detection/all_bounding_boxes.csv"),
+        ("oct_signatures", "labels.csv"),
+    ],
+)
+def test_a_bom_and_crlf_change_nothing_in_any_label_table(copy, name, label_file):
+    root = copy(name)
+    before = table_of(root, name)
+    path = root / name / label_file
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert table_of(root, name).equals(before)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["aptos2019", "messidor2", "papila", "oct2017", "octdl", "octid", "origa", "retina4", "brset", "jsiec"],
+)
+def test_upper_case_suffixes_change_nothing(copy, name):
+    root = copy(name)
+    before = table_of(root, name)
+    for path in [p for p in (root / name).rglob("*") if p.suffix in (".jpg", ".jpeg", ".png")]:
+        path.rename(path.with_suffix(path.suffix.upper()))
+    after = table_of(root, name)
+    assert after.drop(columns="path").equals(before.drop(columns="path"))
 
 
 def test_every_card_says_how_to_get_the_data_and_who_labelled_it():
