@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
+from collections.abc import Mapping
 
 from ..results import Row, Run
 from .cases import Cases, Key, load_cases
@@ -64,7 +66,7 @@ def analyse(run: Run) -> Analysis:
     cases = load_cases(run)
     panels = build_panels(run.info, cases, rules)
     encoders = tuple(dict.fromkeys([e.name for e in run.info.encoders] + [r.encoder for r in run.rows]))
-    titles = {e.name: e.title for e in run.info.encoders}
+    titles = unique_titles({e.name: e.title for e in run.info.encoders})
     primary = [p for p in panels if p.family == PRIMARY]
     wins = count_wins(primary, encoders, _published(primary, cases), rules.alpha)
     failures = tuple(_failure(r) for r in run.rows if r.status != "done")
@@ -91,6 +93,12 @@ def analyse(run: Run) -> Analysis:
         verdict=tuple(verdict),
         stamps=tuple(dict.fromkeys(s for p in panels for s in p.stamps)),
     )
+
+
+def unique_titles(titles: Mapping[str, str]) -> dict[str, str]:
+    """Titles by name; where several encoders share one, each carries its name as well."""
+    shared = {t for t, times in Counter(titles.values()).items() if times > 1}
+    return {name: f"{title} ({name})" if title in shared else title for name, title in titles.items()}
 
 
 def declared_rules(run: Run) -> Rules:

@@ -100,6 +100,7 @@ def _judged_panel(info: RunInfo, cases: Cases, family: str, rules: Rules) -> Pan
     identity = panel_id(cases.key)
     left_out = "left_out" in dict(axes)
     judged = judge(cases, identity, family, rows[0].metric, record.classes, rules)
+    best = max((e.value for e in judged.estimates if e.value is not None), default=None)
     return Panel(
         id=identity,
         task=task,
@@ -120,7 +121,9 @@ def _judged_panel(info: RunInfo, cases: Cases, family: str, rules: Rules) -> Pan
         comparisons=judged.comparisons,
         notes=judged.notes,
         views=tuple(
-            encoder_view(cases, e.encoder, e.shown_seed, record.kind, record.classes)
+            encoder_view(
+                cases, e.encoder, e.shown_seed, record.kind, record.classes, banded=e.value == best
+            )  # one band is drawn, and each costs two hundred draws of patients
             for e in judged.estimates
             if family == PRIMARY
         ),

@@ -22,32 +22,40 @@ from .cases import Cases, Scored
 from .model import Band, ClassResult, Curve, EncoderView, FloatArray, OperatingPoint, Reliability
 
 BINS = 10
-MAX_POINTS = 240
+MAX_POINTS = 100
 """Points kept of a drawn curve; differences below a pixel are dropped."""
 
 
-def encoder_view(cases: Cases, encoder: str, seed: int, kind: str, classes: tuple[str, ...]) -> EncoderView:
-    """Curves and tables of one encoder, from the predictions of `seed`."""
+def encoder_view(
+    cases: Cases, encoder: str, seed: int, kind: str, classes: tuple[str, ...], banded: bool = True
+) -> EncoderView:
+    """Curves and tables of one encoder, from the predictions of `seed`; `banded`: with a band around a binary ROC."""
     scores = cases.scores[encoder][seed]
     held_out = cases.validation.get(encoder, {}).get(seed)
     truth = _one_against_rest(cases.labels, kind, len(classes))
     shown = [1] if kind == "binary" else range(len(classes))
+    threshold, source = _threshold(kind, held_out)
+    predicted = _decide(scores, kind, threshold)
+    by_class = _class_results(cases, scores, truth, predicted, kind, classes)
     curves, by_recall = [], []
     for c in shown:
         known, positive = truth[c]
         column = scores[known, 0 if kind == "binary" else c]
         groups = None if cases.groups is None else cases.groups[known]
-        curves.append(roc(positive, column, groups, banded=kind == "binary"))
+        area = by_class[c].auroc
+        if (
+            kind == "binary" and area is None
+        ):  # few cases: the headline shows the bare value, so the curve does too
+            area = estimate("auroc", positive, column, groups).value
+        curves.append(roc(positive, column, groups, area, banded and kind == "binary"))
         by_recall.append(precision_recall(positive, column))
-    threshold, source = _threshold(kind, held_out)
-    predicted = _decide(scores, kind, threshold)
     return EncoderView(
         encoder,
         tuple(curves),
         tuple(by_recall),
         _calibration(cases.labels, scores, kind),
         None if kind == "multilabel" else confusion(cases.labels, predicted, len(classes)),
-        tuple(_class_results(cases, scores, truth, predicted, kind, classes)),
+        tuple(by_class),
         operating_point(cases.labels, predicted, threshold, source) if kind == "binary" else None,
     )
 
@@ -84,16 +92,25 @@ def _threshold(kind: str, held_out: Scored | None) -> tuple[float, str]:
 
 
 def roc(
-    positive: NDArray[np.bool_], scores: FloatArray, groups: NDArray[np.object_] | None, banded: bool
+    positive: NDArray[np.bool_],
+    scores: FloatArray,
+    groups: NDArray[np.object_] | None,
+    area: float | None,
+    banded: bool,
 ) -> Curve:
-    """ROC curve over the false positive rate, with a pointwise 95 % band unless a class is too small for one."""
+    """ROC curve over the false positive rate, with a pointwise 95 % band unless a class is too small for one.
+
+    Args:
+        positive, scores, groups: (n,) each; whether a case is of the class, its score, its patient.
+        area: The AUROC that the tables show; the curve carries the same number, and none where they show none.
+        banded: Whether a band is drawn.
+    """
     m, n = int(positive.sum()), int((~positive).sum())
     if min(m, n) == 0:
         return Curve(np.empty(0), np.empty(0))
     draws = 200 if banded and min(m, n) >= FEW_CASES else 0
     found = roc_curve(positive, scores, groups, draws=draws)
     x, y = found.false_positive_rate, found.true_positive_rate
-    area = float(np.trapezoid(y, x))
     if draws == 0:
         return Curve(*_thin(x, y), summary=area)
     return Curve(*_thin(x, y), Band(found.grid, found.band_low, found.band_high), area)
