@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import BenchError
+from .spreadsheet import neutral, restored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -295,6 +296,8 @@ def write_rows(path: Path, rows: Iterable[Row]) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)
+    if isinstance(value, str):
+        return neutral(value)
     return "true" if value is True else "false" if value is False else str(value)
 
 
@@ -305,7 +308,7 @@ def read_rows(path: Path) -> tuple[Row, ...]:
         "int": int,
         "float": float,
         "bool": lambda s: s == "true",
-        "str": str,
+        "str": restored,
     }
     rows = []
     with path.open(newline="", encoding="utf-8") as stream:

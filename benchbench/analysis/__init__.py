@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
+from collections.abc import Mapping
 
 from ..results import Row, Run
 from .across import across_datasets
@@ -70,7 +72,7 @@ def analyse(run: Run) -> Analysis:
     problems: list[Lint] = []
     panels = build_panels(run.info, cases, rules, problems)
     encoders = tuple(dict.fromkeys([e.name for e in run.info.encoders] + [r.encoder for r in run.rows]))
-    titles = {e.name: e.title for e in run.info.encoders}
+    titles = unique_titles({e.name: e.title for e in run.info.encoders})
     primary = [p for p in panels if p.family == PRIMARY]
     rules_quoted = attempt(problems, "Rules of papers", lambda: published_rules(primary, cases), ())
     wins = count_wins(primary, encoders, green_winners(rules_quoted), rules.alpha)
@@ -115,6 +117,12 @@ def analyse(run: Run) -> Analysis:
         verdict=tuple(verdict),
         stamps=tuple(dict.fromkeys(s for p in panels for s in p.stamps)),
     )
+
+
+def unique_titles(titles: Mapping[str, str]) -> dict[str, str]:
+    """Titles by name; where several encoders share one, each carries its name as well."""
+    shared = {t for t, times in Counter(titles.values()).items() if times > 1}
+    return {name: f"{title} ({name})" if title in shared else title for name, title in titles.items()}
 
 
 def declared_rules(run: Run) -> Rules:

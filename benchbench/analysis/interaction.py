@@ -34,14 +34,14 @@ def interactions(
     for task in dict.fromkeys(p.task for p in panels):
         home = [p for p in panels if p.task == task and p.in_domain and p.family == PRIMARY]
         for first, second in itertools.combinations(home, 2):
-            if first.metric == second.metric:
+            if first.metric == second.metric and len(_shared(first, second)) > 1:
                 found.append((first, second, _contrasts(first, second, by_id, alpha)))
     flat = iter(correct([c for *_, contrasts in found for c in contrasts], alpha))
     return tuple(_interaction(a, b, tuple(next(flat) for _ in contrasts)) for a, b, contrasts in found)
 
 
 def _interaction(first: Panel, second: Panel, contrasts: tuple[Comparison, ...]) -> Interaction:
-    names = [e.encoder for e in first.estimates if second.estimate(e.encoder)]
+    names = _shared(first, second)
     values = tuple((n, _value(first, n), _value(second, n)) for n in names)
     both = [(a, b) for _, a, b in values if a is not None and b is not None]
     kendall = None
@@ -66,6 +66,11 @@ def _interaction(first: Panel, second: Panel, contrasts: tuple[Comparison, ...])
         tuple(reversals),
         contrasts,
     )
+
+
+def _shared(first: Panel, second: Panel) -> list[str]:
+    """Encoders that both panels have."""
+    return [e.encoder for e in first.estimates if second.estimate(e.encoder)]
 
 
 def _value(panel: Panel, encoder: str) -> float | None:

@@ -40,7 +40,11 @@ def _support(panel: Panel) -> list[Lint]:
     few = [f"{name} ({k})" for name, k in panel.counts if k < FEW_CASES]
     if not few:
         return []
-    text = f"Fewer than {FEW_CASES} test cases: {', '.join(few)}. No AUROC is shown for them and no DeLong test made."
+    if panel.kind == "binary":
+        consequence = "An AUROC of so few cases carries no interval, and no DeLong test was made."
+    else:
+        consequence = "No AUROC against the rest is shown for them and no DeLong test made."
+    text = f"Fewer than {FEW_CASES} test cases: {', '.join(few)}. {consequence}"
     return [Lint("warning", "low_support", text, panel.title)]
 
 

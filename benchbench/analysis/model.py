@@ -7,6 +7,7 @@ axis). Everything within a panel was scored on the same images, so its encoders 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -249,12 +250,12 @@ class Panel:
         """Whether some patient has several test images."""
         return self.n_patients is not None and self.n_patients < self.n
 
-    @property
+    @cached_property
     def stamps(self) -> tuple[str, ...]:
         """Stamps of any of its encoders."""
         return tuple(dict.fromkeys(s for e in self.estimates for s in e.stamps))
 
-    @property
+    @cached_property
     def shared_stamps(self) -> tuple[str, ...]:
         """Stamps that every one of its numbers carries."""
         return tuple(s for s in self.stamps if all(s in e.stamps for e in self.estimates))
@@ -286,7 +287,11 @@ class Panel:
 
     def estimate(self, encoder: str) -> Estimate | None:
         """The estimate of `encoder`, if it ran."""
-        return next((e for e in self.estimates if e.encoder == encoder), None)
+        return self._by_encoder.get(encoder)
+
+    @cached_property
+    def _by_encoder(self) -> dict[str, Estimate]:
+        return {e.encoder: e for e in self.estimates}
 
     def comparison(self, first: str, second: str) -> Comparison | None:
         """The comparison of two encoders, turned so that the difference is `first` minus `second`."""
@@ -437,6 +442,10 @@ class EfficiencyCurve:
     matches: tuple[tuple[str, float], ...] = ()
     """(other encoder, fraction of its own data at which this one reaches the other's full-data value); the smallest
     fraction means "at most"."""
+
+    def at(self, fraction: float) -> EfficiencyPoint | None:
+        """The point at this fraction; None where it was not run or failed."""
+        return next((p for p in self.points if p.fraction == fraction), None)
 
 
 @dataclass(frozen=True)

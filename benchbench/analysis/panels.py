@@ -142,11 +142,20 @@ def _judged_panel(info: RunInfo, cases: Cases, family: str, rules: Rules, proble
         lambda: judge(cases, identity, family, rows[0].metric, record.classes, rules),
         Judged((), (), ("Its statistics could not be computed; the audit says why.",)),
     )
+    best = max((e.value for e in judged.estimates if e.value is not None), default=None)
     views = [
         attempt(
             problems,
             f"{part} · curves of {e.encoder}",
-            partial(encoder_view, cases, e.encoder, e.shown_seed, record.kind, record.classes),
+            partial(
+                encoder_view,
+                cases,
+                e.encoder,
+                e.shown_seed,
+                record.kind,
+                record.classes,
+                banded=e.value == best,  # one band is drawn, and each costs two hundred draws of patients
+            ),
             None,
         )
         for e in judged.estimates

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,19 +19,25 @@ import numpy as np
 from ..statistics import estimate
 from .cases import Cases, Key
 from .judge import shaped
-from .model import PRIMARY, Estimate, Panel, PublishedValue
+from .model import OTHERS, PRIMARY, Estimate, Panel, PublishedValue
 from .panels import panel_id
 
 _KINDS = {
-    "linear_probe": ("linear_probe", "label_efficiency", "transfer"),
-    "fine_tune": ("fine_tune", "label_efficiency_fine_tune", "transfer_fine_tune"),
+    "linear_probe": ("linear_probe", "label_efficiency", "transfer", "lodo"),
+    "fine_tune": ("fine_tune", "label_efficiency_fine_tune", "transfer_fine_tune", "lodo_fine_tune"),
+    "one_task": ("fine_tune", "linear_probe"),
+    "multitask": ("multitask_fine_tune", "multitask"),
 }
-"""Protocols that judge as each published kind does."""
+"""Protocols that judge as each published kind does; where its source leaves the kind open, the likelier one first."""
 
 
 @dataclass(frozen=True)
 class PublishedNumber:
-    """One line of the table, as printed in its source."""
+    """One line of the table, as printed in its source.
+
+    `task` and `source_task` may name the same target in several data sets (the original, and its copy with the
+    paper's own split), with spaces between and the closest first.
+    """
 
     encoder: str
     published_as: str
@@ -44,6 +51,13 @@ class PublishedNumber:
     paper: str
     source: str
     caveat: str
+
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """(task, training task) that the number may stand beside, the closest first."""
+        if self.source_task == OTHERS:
+            return tuple((task, OTHERS) for task in self.task.split())
+        return tuple(zip(self.task.split(), self.source_task.split(), strict=True))
 
 
 @cache
@@ -63,20 +77,23 @@ def published_values(
     by_id = {panel_id(key): found for key, found in cases.items()}
     plain = [p for p in panels if p.family == PRIMARY]
     names = {e.partition(":")[0] for e in encoders}
+    tasks = {p.task: p for p in plain}
     found = []
     for number in published_numbers():
-        if number.encoder not in names or number.task not in {p.task for p in plain}:
+        here = [place for place in number.places if place[0] in tasks]
+        if number.encoder not in names or not here:
             continue
         panel, encoder = _counterpart(number, plain, by_id)
+        task, source_task = here[0] if panel is None else (panel.task, panel.source_task)
         measured = None if panel is None else _measured(number, panel, encoder, by_id[panel.id])
         found.append(
             PublishedValue(
                 encoder=encoder or number.encoder,
                 published_as=number.published_as,
-                task=number.task,
-                source_task=number.source_task,
+                task=task,
+                source_task=source_task,
                 protocol=number.protocol,
-                metric=_metric_in_words(number, plain),
+                metric=_metric_in_words(number, tasks[task]),
                 value=number.value,
                 ci=f"[{number.ci_low}, {number.ci_high}]" if number.ci_low else "",
                 paper=number.paper,
@@ -92,14 +109,12 @@ def published_values(
 def _counterpart(
     number: PublishedNumber, panels: Sequence[Panel], by_id: Mapping[str, Cases]
 ) -> tuple[Panel | None, str]:
-    for panel in panels:
-        if (panel.task, panel.source_task) != (number.task, number.source_task):
-            continue
-        for estimated in panel.estimates:
-            rows = by_id[panel.id].rows[estimated.encoder]
-            same = rows[0].protocol_kind in _KINDS.get(number.protocol, ())
-            if same and estimated.encoder.partition(":")[0] == number.encoder:
-                return panel, estimated.encoder
+    for kind, place in itertools.product(_KINDS.get(number.protocol, ()), number.places):
+        for panel in (p for p in panels if (p.task, p.source_task) == place):
+            for estimated in panel.estimates:
+                same = by_id[panel.id].rows[estimated.encoder][0].protocol_kind == kind
+                if same and estimated.encoder.partition(":")[0] == number.encoder:
+                    return panel, estimated.encoder
     return None, ""
 
 
@@ -126,11 +141,10 @@ def _measured(number: PublishedNumber, panel: Panel, encoder: str, cases: Cases)
     )
 
 
-def _metric_in_words(number: PublishedNumber, panels: Sequence[Panel]) -> str:
+def _metric_in_words(number: PublishedNumber, panel: Panel) -> str:
     from .sentences import metric_name
 
     metric, _, of_class = number.metric.partition(":")
     if not of_class:
         return metric_name(metric)
-    classes = next(p.classes for p in panels if p.task == number.task)
-    return f"{metric_name(metric)}, {classes[int(of_class)]} against the rest"
+    return f"{metric_name(metric)}, {panel.classes[int(of_class)]} against the rest"

@@ -19,12 +19,13 @@ FAMILY = "loss in transfer"
 def transfer_matrices(
     panels: Sequence[Panel], cases: Mapping[Key, Cases], alpha: float
 ) -> tuple[TransferMatrix, ...]:
-    """One matrix per encoder, protocol and set of tasks that were transferred into each other."""
+    """One matrix per encoder, protocol, metric and set of tasks that were transferred into each other."""
     primary = [p for p in panels if p.family == PRIMARY]
     by_id = {panel_id(key): found for key, found in cases.items()}
     matrices = []
-    for protocol in dict.fromkeys(p.protocol for p in primary if not p.in_domain):
-        moved = [p for p in primary if p.protocol == protocol and not p.in_domain]
+    away = [p for p in primary if not p.in_domain]
+    for protocol, metric in dict.fromkeys((p.protocol, p.metric) for p in away):
+        moved = [p for p in away if (p.protocol, p.metric) == (protocol, metric)]
         for tasks in _connected(moved):
             block = [p for p in moved if p.task in tasks]
             homes = {t: _home(panels, t, protocol) for t in sorted(tasks)}

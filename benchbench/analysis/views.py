@@ -26,12 +26,14 @@ from .model import COUNTED_ONLY, Band, ClassResult, Curve, EncoderView, FloatArr
 
 BINS = 10
 _NO_CURVE = Curve(np.empty(0), np.empty(0))
-MAX_POINTS = 240
+MAX_POINTS = 100
 """Points kept of a drawn curve; differences below a pixel are dropped."""
 
 
-def encoder_view(cases: Cases, encoder: str, seed: int, kind: str, classes: tuple[str, ...]) -> EncoderView:
-    """Curves and tables of one encoder, from the predictions of `seed`."""
+def encoder_view(
+    cases: Cases, encoder: str, seed: int, kind: str, classes: tuple[str, ...], banded: bool = True
+) -> EncoderView:
+    """Curves and tables of one encoder, from the predictions of `seed`; `banded`: with a band around a binary ROC."""
     scores = cases.scores[encoder][seed]
     settled = frozen(cases, encoder, seed)
     truth = _one_against_rest(cases.labels, kind, len(classes))
@@ -47,7 +49,8 @@ def encoder_view(cases: Cases, encoder: str, seed: int, kind: str, classes: tupl
             continue
         column = scores[known, 0 if kind == "binary" else c]
         groups = None if cases.groups is None else cases.groups[known]
-        curves.append(roc(positive, column, groups, banded=kind == "binary" and cases.testable))
+        drawn = banded and kind == "binary" and cases.testable
+        curves.append(roc(positive, column, groups, results[c].auroc, drawn))
         by_recall.append(precision_recall(positive, column))
     return EncoderView(
         encoder,
@@ -72,16 +75,25 @@ def _one_against_rest(
 
 
 def roc(
-    positive: NDArray[np.bool_], scores: FloatArray, groups: NDArray[np.object_] | None, banded: bool
+    positive: NDArray[np.bool_],
+    scores: FloatArray,
+    groups: NDArray[np.object_] | None,
+    area: float | None,
+    banded: bool,
 ) -> Curve:
-    """ROC curve over the false positive rate, with a pointwise 95 % band unless a class is too small for one."""
+    """ROC curve over the false positive rate, with a pointwise 95 % band unless a class is too small for one.
+
+    Args:
+        positive, scores, groups: (n,) each; whether a case is of the class, its score, its patient.
+        area: The AUROC that the tables show; the curve carries the same number, and none where they show none.
+        banded: Whether a band is drawn.
+    """
     m, n = int(positive.sum()), int((~positive).sum())
     if min(m, n) == 0:
         return _NO_CURVE
     draws = 200 if banded and min(m, n) >= FEW_CASES else 0
     found = roc_curve(positive, scores, groups, draws=draws)
     x, y = found.false_positive_rate, found.true_positive_rate
-    area = float(np.trapezoid(y, x))
     if draws == 0:
         return Curve(*_thin(x, y), summary=area)
     return Curve(*_thin(x, y), Band(found.grid, found.band_low, found.band_high), area)

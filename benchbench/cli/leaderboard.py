@@ -61,7 +61,7 @@ def submit(
     """Pack the encoders of RUN as submissions, one folder each, and check them. Uses no network."""
     from pydantic import ValidationError
 
-    from ..leaderboard.bundle import Declaration, bundle_of, write_bundle
+    from ..leaderboard.bundle import Declaration, bundle_of, encoder_record, write_bundle
     from ..leaderboard.spec import choose_spec, read_specs
     from ..leaderboard.validate import check_place, validate
     from ..results import read_run
@@ -70,6 +70,7 @@ def submit(
     specs = read_specs(root)
     spec = choose_spec(specs, done.info.suite, wanted)
     for encoder in encoders or tuple(e.name for e in done.info.encoders):
+        encoder_record(done, encoder)
         when = date or done.info.finished[:10]
         declaration = Declaration(submitter, when, _plugin(done, encoder), contact, supersedes, notes)
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import BenchError
+from ..spreadsheet import neutral, restored
 from ..store import atomic_write
 
 Provenance = Literal["measured", "estimated", "declared", "computed", "unmeasured"]
@@ -111,7 +112,7 @@ def write_cost(path: Path, rows: Iterable[CostRow]) -> None:
 def _text(value: Any) -> str:
     if isinstance(value, float):
         return "" if math.isnan(value) else repr(value)
-    return str(value)
+    return neutral(str(value))
 
 
 def read_cost(path: Path) -> tuple[CostRow, ...]:
@@ -142,4 +143,4 @@ def read_cost(path: Path) -> tuple[CostRow, ...]:
 def _parse(kind: str, text: str) -> Any:
     if kind == "float":
         return float(text) if text else math.nan
-    return int(text) if kind == "int" else text
+    return int(text) if kind == "int" else restored(text)

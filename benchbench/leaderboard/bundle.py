@@ -30,7 +30,7 @@ from ..results import EncoderRecord, Row, Run
 from ..store import atomic_write
 from .freeze import panel_id, test_tables
 from .guard import has_hidden_characters, score_columns
-from .spec import Sha256, Slug, Spec, SpecPanel, Strict, hashed, slug
+from .spec import Date, Sha256, Slug, Spec, SpecPanel, Strict, hashed, own_slug, slug
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,13 +42,14 @@ MAX_COST_LINES, MAX_COST_COLUMNS = 300, 40
 def _visible(text: str) -> str:
     if has_hidden_characters(text):
         raise ValueError("holds control or invisible characters")
+    if text and not text.strip():
+        raise ValueError("holds nothing but spaces")
     return text
 
 
 Line = Annotated[str, Field(max_length=300), AfterValidator(_visible)]
 Name = Annotated[str, Field(min_length=1, max_length=120), AfterValidator(_visible)]
 Paragraph = Annotated[str, Field(max_length=4000), AfterValidator(_visible)]
-Date = Annotated[str, Field(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]$")]
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{0,64}$")]
 
 
@@ -84,7 +85,7 @@ class EncoderCard(Strict):
     weights_sha256: Sha256 | None
     """None for an encoder with random weights only."""
     pretraining: Annotated[tuple[Pretraining, ...], Field(max_length=100)]
-    gpu_days: float | None
+    gpu_days: Annotated[float, Field(ge=0)] | None
     hardware: Line
     compute_source: Line
 
@@ -139,10 +140,10 @@ class Submission(Strict):
         """Where the submission lives below its spec's folder; its identifier."""
         digest = self.encoder.weights_sha256
         precision = "" if self.encoder.precision == "fp32" else f".{slug(self.encoder.precision)}"
-        submitter = slug(
+        submitter = own_slug(
             self.submitter.name.replace("_", "-")
         )  # a double underscore parts it from the encoder
-        who = f"{submitter}__{slug(self.encoder.name)}{precision}"
+        who = f"{submitter}__{own_slug(self.encoder.name)}{precision}"
         return f"{who}/{digest[:12] if digest else 'random-weights'}"
 
 
@@ -198,11 +199,11 @@ class Declaration:
     notes: str = ""
 
 
-def bundle_of(run: Run, encoder: str, spec: Spec, declaration: Declaration) -> Bundle:
-    """The submission of one encoder of a run.
+def encoder_record(run: Run, encoder: str) -> EncoderRecord:
+    """The record of one encoder of a run.
 
     Raises:
-        BenchError: the run does not answer the whole spec, or a value does not fit a submission.
+        BenchError: the run has no such encoder; it names those that it has.
     """
     names = [e.name for e in run.info.encoders]
     if encoder not in names:
@@ -211,6 +212,16 @@ def bundle_of(run: Run, encoder: str, spec: Spec, declaration: Declaration) -> B
             where=str(run.folder),
             fix=f"use one of: {', '.join(names)}",
         )
+    return run.info.encoder(encoder)
+
+
+def bundle_of(run: Run, encoder: str, spec: Spec, declaration: Declaration) -> Bundle:
+    """The submission of one encoder of a run.
+
+    Raises:
+        BenchError: the run does not answer the whole spec, or a value does not fit a submission.
+    """
+    record = encoder_record(run, encoder)
     rows = {(panel_id(r), r.seed): r for r in run.rows if r.encoder == encoder and r.status == "done"}
     wanted = [(panel, seed) for panel in spec.panels for seed in panel.seeds]
     missing = [f"{panel.id}, seed {seed}" for panel, seed in wanted if (panel.id, seed) not in rows]
@@ -228,7 +239,6 @@ def bundle_of(run: Run, encoder: str, spec: Spec, declaration: Declaration) -> B
         table = tables[row.cell_id, row.task]
         scores[panel.id, seed] = _scores(table, spec, panel, row)
         results.append(_result(row, panel, _claim(table, row)))
-    record = run.info.encoder(encoder)
     submission = Submission(
         schema_version=SUBMISSION_SCHEMA,
         spec=spec.name,

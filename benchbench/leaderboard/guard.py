@@ -10,6 +10,7 @@ import json
 import os
 import re
 import stat
+import struct
 import unicodedata
 import zipfile
 import zlib
@@ -65,9 +66,14 @@ def shown(text: object, length: int = 60) -> str:
     return ascii(plain if len(plain) <= length else plain[:length] + "...")
 
 
+_BLANKS = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+"""Letters and marks that leave no ink, by their Unicode category though not by their look."""
+
+
 def has_hidden_characters(text: str) -> bool:
     """Whether text holds characters that a reader cannot see, such as terminal codes or reversed writing."""
-    return any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co") and c not in "\n\t" for c in text)
+    coded = any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co") and c not in "\n\t" for c in text)
+    return coded or _BLANKS.search(text) is not None
 
 
 # ------------------------------------------------------------------------------------------- files
@@ -134,6 +140,7 @@ def _read_file(path: Path, size: int) -> bytes:
 def _read_zip(path: Path, limits: Limits) -> Mapping[str, bytes]:
     if path.stat().st_size > limits.archive:
         raise Refused([f"the archive has more than {_mib(limits.archive)}"], str(path))
+    _check_directory(path, limits)
     try:
         with zipfile.ZipFile(path) as archive:
             return _read_members(archive, path, limits)
@@ -147,6 +154,32 @@ def _read_zip(path: Path, limits: Limits) -> Mapping[str, bytes]:
         OSError,
     ) as error:
         raise Refused([f"the archive cannot be read: {shown(error, 120)}"], str(path)) from error
+
+
+_END = b"PK\x05\x06"
+_END_SIZE = 22
+_LONGEST_COMMENT = 65535
+_ENTRY = 46 + 1024
+"""Bytes of a directory entry with a generous name."""
+
+
+def _check_directory(path: Path, limits: Limits) -> None:
+    """Refuse an archive whose list of files is too long before the list is read: every entry costs memory."""
+    with path.open("rb") as stream:
+        stream.seek(-min(path.stat().st_size, _END_SIZE + _LONGEST_COMMENT), os.SEEK_END)
+        tail = stream.read()
+    at = len(tail) - _END_SIZE
+    if tail[at : at + 4] != _END or tail[-2:] != b"\0\0":  # with a comment the record lies further ahead
+        at = tail.rfind(_END)
+    if at < 0 or len(tail) < at + _END_SIZE:
+        return  # no archive, which is found on reading it
+    entries, length = struct.unpack_from("<HL", tail, at + 10)
+    if (
+        entries > limits.files
+        or length > limits.files * _ENTRY
+        or b"PK\x06\x07" in tail[max(at - 20, 0) : at]
+    ):
+        raise Refused([f"the archive holds more than {limits.files} files"], str(path))
 
 
 def _read_members(archive: zipfile.ZipFile, path: Path, limits: Limits) -> Mapping[str, bytes]:
@@ -179,6 +212,8 @@ def _member_fault(member: zipfile.ZipInfo) -> str:
         return f"{shown(name)} is {kind}"
     if member.flag_bits & 0x1:
         return f"{shown(name)} is encrypted"
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return f"{shown(name)} is compressed by a method other than deflate"
     return ""
 
 

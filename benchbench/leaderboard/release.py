@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from ..errors import BenchError
 from ..store import atomic_write
 from .rescore import Board
-from .spec import Sha256, Strict
+from .spec import Date, Sha256, Strict
 from .tables import as_json, comparison_lines, family_size, result_lines, submission_record
 
 RELEASE_SCHEMA = 1
@@ -43,7 +43,7 @@ class Release(Strict):
 
     schema_version: int = RELEASE_SCHEMA
     name: Annotated[str, Field(pattern=NAME)]
-    date: Annotated[str, Field(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]$")]
+    date: Date
     benchbench: str
     boards: tuple[FrozenBoard, ...]
 
@@ -71,7 +71,12 @@ def freeze_release(boards: Sequence[Board], name: str, date: str, version: str) 
     )
     if not frozen:
         raise BenchError("There is nothing to release: the leaderboard has no submission.")
-    return Release(name=name, date=date, benchbench=version, boards=frozen)
+    try:
+        return Release(name=name, date=date, benchbench=version, boards=frozen)
+    except ValidationError as error:
+        raise BenchError(
+            f"{date!r} is not a date.", fix="write it as YYYY-MM-DD, for instance 2026-01-15"
+        ) from error
 
 
 def write_release(release: Release, root: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from .bundle import Bundle
 from .guard import Refused, shown
-from .spec import Labels, Spec, SpecPanel, SpecTask, read_labels, read_specs
+from .spec import Labels, Spec, SpecPanel, SpecTask, read_labels, read_specs, same_name
 from .validate import check_place, validate
 
 if TYPE_CHECKING:
@@ -104,6 +104,10 @@ class Board:
         return sum(id in p.ranks and p.ranks[id].best == 1 for p in self.panels)
 
 
+PLACEHOLDERS = (".gitkeep", "README.md")
+"""Files that may lie beside the folders of submissions."""
+
+
 def read_boards(root: Path, label_folders: Iterable[Path] = ()) -> tuple[Board, ...]:
     """Validate and score everything in a leaderboard's folder.
 
@@ -115,11 +119,12 @@ def read_boards(root: Path, label_folders: Iterable[Path] = ()) -> tuple[Board, 
         Refused: a submission that breaks a rule.
     """
     specs = read_specs(root)
-    for path in sorted((root / "submissions").glob("*")):
-        if path.is_dir() and path.name not in specs:
-            raise Refused(
-                [f"submissions/{shown(path.name)} belongs to no spec of this leaderboard"], str(root)
-            )
+    for kind in ("submissions", "reproductions"):
+        for path in _folders(root / kind):
+            if path.name not in specs:
+                raise Refused(
+                    [f"{kind}/{shown(path.name)} belongs to no spec of this leaderboard"], str(root)
+                )
     folders = (root / "spec", *label_folders)
     boards = []
     for spec in specs.values():
@@ -131,12 +136,23 @@ def read_boards(root: Path, label_folders: Iterable[Path] = ()) -> tuple[Board, 
 
 def _read_all(folder: Path, specs: Mapping[str, Spec]) -> dict[str, Bundle]:
     found: dict[str, Bundle] = {}
-    for path in sorted(folder.glob("*/*")) if folder.is_dir() else []:
-        if path.is_symlink() or path.parent.is_symlink():
-            raise Refused([f"{path.relative_to(folder)} is a symbolic link"], str(path))
+    for path in (entry for who in _folders(folder) for entry in _folders(who)):
         bundle = validate(path, specs)
         check_place(path, bundle)
         found[bundle.submission.folder] = bundle
+    return found
+
+
+def _folders(folder: Path) -> list[Path]:
+    """The folders in `folder`, which may hold nothing else."""
+    found = sorted(p for p in folder.iterdir() if p.name not in PLACEHOLDERS) if folder.is_dir() else []
+    faults = [
+        f"{shown(p.name)} is {'a symbolic link' if p.is_symlink() else 'a file'}; only folders belong here"
+        for p in found
+        if p.is_symlink() or not p.is_dir()
+    ]
+    if faults:
+        raise Refused(faults, str(folder))
     return found
 
 
@@ -302,7 +318,7 @@ def _tier(
         same = (other.encoder.weights_sha256, other.encoder.preprocess, other.encoder.pooling)
         if card.weights_sha256 is None or same != (card.weights_sha256, card.preprocess, card.pooling):
             continue
-        if other.submitter.name == submitter:
+        if same_name(other.submitter.name) == same_name(submitter):
             continue
         first_values, second_values = values_of(spec, bundle, labels), values_of(spec, second, labels)
         pairs = [(first_values[p], second_values[p]) for p in first_values]

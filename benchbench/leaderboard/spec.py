@@ -11,13 +11,15 @@ import csv
 import hashlib
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import BenchError, did_you_mean
 from ..store import canonical
@@ -31,6 +33,18 @@ LABEL_COLUMNS = ("task", "image", "patient", "label")
 
 Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=150)]
 HashedId = Annotated[str, Field(pattern=r"^[0-9a-f]{20}$")]
+
+
+def _real_date(text: str) -> str:
+    try:
+        date.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError("is no day of the calendar") from error
+    return text
+
+
+Date = Annotated[str, Field(pattern=r"^20[0-9]{2}-[01][0-9]-[0-3][0-9]$"), AfterValidator(_real_date)]
+"""A day, ``YYYY-MM-DD``."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -180,6 +194,18 @@ def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text.replace("/", "__")).strip("-._") or "unnamed"
 
 
+def own_slug(text: str) -> str:
+    """`slug` of a name that a submitter chose; where more than spaces are lost, digits of its hash stand for it."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/ -]*", text):
+        return slug(text)
+    return f"{slug(text)}-{hashlib.sha256(same_name(text).encode()).hexdigest()[:8]}"
+
+
+def same_name(text: str) -> str:
+    """What two spellings of one name share: case, width of letters and spaces do not count."""
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
 # ------------------------------------------------------------------------------------------- reading
 
 
@@ -203,9 +229,15 @@ def read_spec(path: Path) -> Spec:
 def read_specs(root: Path) -> dict[str, Spec]:
     """The specs of a leaderboard's folder, by name."""
     found = [read_spec(p) for p in sorted((root / "spec").glob("*@*.json"))]
+    if not found and (root / "spec").is_dir():
+        raise BenchError(
+            f"The leaderboard {root} has no spec yet.",
+            fix="freeze one from a finished run with: bench leaderboard spec RUN --to DIR; to try the commands, use "
+            "leaderboard/example",
+        )
     if not found:
         raise BenchError(
-            f"{root} is not a leaderboard: there is no spec in {root / 'spec'}.",
+            f"{root} is not a leaderboard: there is no folder {root / 'spec'}.",
             fix="give the leaderboard's folder, or freeze a spec with: bench leaderboard spec RUN --to DIR",
         )
     return {spec.name: spec for spec in found}

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..spreadsheet import neutral
 from .rescore import Board, BoardPanel, Entry
 
 DECIMALS = 6
@@ -157,7 +158,7 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return f"'{value}" if value.lstrip().startswith(("=", "+", "-", "@")) else value
+        return neutral(value)
     return repr(value)
 
 

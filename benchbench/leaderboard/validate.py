@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -17,7 +18,7 @@ from ..errors import BenchError, did_you_mean
 from ..store import canonical
 from .bundle import SUBMISSION_SCHEMA, Bundle, Cost, Environment, Result, Submission
 from .guard import JSON_FILES, LIMITS, Limits, Refused, gunzip, parse_json, parse_scores, read_bundle, shown
-from .spec import Spec, SpecPanel, Strict
+from .spec import Spec, SpecPanel, Strict, same_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -196,17 +197,37 @@ def check_place(path: Path, bundle: Bundle) -> None:
     wanted = f"{submission.spec}/{submission.folder}"
     if found != wanted:
         faults.append(f"the submission lies in {shown(found, 200)}; by its content it belongs in {wanted!r}")
-    replaced = submission.supersedes
-    if replaced:
-        own = submission.folder.rpartition("/")[0]
-        if replaced == submission.folder or replaced.partition("__")[0] != own.partition("__")[0]:
-            faults.append(
-                f"supersedes names {shown(replaced)}, which is not an earlier entry of the same submitter"
-            )
-        elif not (path.absolute().parents[1] / replaced / "submission.json").is_file():
-            faults.append(f"supersedes names {shown(replaced)}, which does not exist")
+    faults += _clashes(path.absolute())
+    if submission.supersedes:
+        faults += _replacing(submission, path.absolute().parents[1])
     if faults:
         raise Refused(faults, str(path))
+
+
+def _clashes(path: Path) -> Iterable[str]:
+    """Folders that differ from this one by their case alone: on many machines they would be one folder."""
+    for own in (path.parent, path):
+        for other in own.parent.iterdir() if own.parent.is_dir() else ():
+            if other.name != own.name and other.name.casefold() == own.name.casefold():
+                yield f"{shown(own.name, 150)} differs from {shown(other.name, 150)} by upper and lower case alone"
+
+
+def _replacing(submission: Submission, folder: Path) -> Iterable[str]:
+    """Why an entry may not replace another one; `folder` holds the entries of the spec."""
+    replaced = submission.supersedes
+    if replaced == submission.folder:
+        yield "supersedes names the submission itself"
+    elif not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*", replaced):
+        yield f"supersedes is {shown(replaced)}, which is not the identifier of an entry"
+    elif not (folder / replaced / "submission.json").is_file():
+        yield f"supersedes names {shown(replaced)}, which does not exist"
+    else:
+        earlier = _collect(
+            [], lambda: _record(Submission, read_bundle(folder / replaced), "submission.json", LIMITS)
+        )
+        mine = same_name(submission.submitter.name)
+        if earlier is None or same_name(earlier.submitter.name) != mine:
+            yield f"supersedes names {shown(replaced)}, which is not an earlier entry of the same submitter"
 
 
 def find_leaderboard(path: Path | None = None) -> Path:

@@ -24,7 +24,7 @@ def write_report(run_folder: Path, sections: Iterable[ReportSection] = ()) -> Pa
         sections: Sections of plugins, added at the end.
 
     Returns:
-        The path of report.html.
+        The path of report.html. A section that could not be made is named on the page with the reason.
 
     Raises:
         BenchError: The folder is not that of a run, or its files cannot be read.
@@ -33,25 +33,28 @@ def write_report(run_folder: Path, sections: Iterable[ReportSection] = ()) -> Pa
     from ..cost import read_cost
     from ..results import read_run
     from ..store import atomic_write
+    from .faults import Faults, attempt
     from .figures import draw_all
     from .files import write_files
-    from .methods import methods_text, references
+    from .methods import Methods, methods
     from .page import Content, render
 
     run = read_run(run_folder)
     analysis = analyse(run)
     cost = read_cost(run.folder / "cost.csv") if (run.folder / "cost.csv").is_file() else ()
-    figures = draw_all(analysis, cost)
-    written = write_files(run, analysis, figures)
+    faults: Faults = {}
+    figures = draw_all(analysis, cost, faults)
+    nothing: tuple[str, ...] = ()
+    written = attempt("files", faults, lambda: write_files(run, analysis, figures), nothing)
     content = Content(
         analysis=analysis,
         info=run.info,
         figures=figures,
-        methods=methods_text(run.info, analysis),
-        references=references(run.info),
+        methods=attempt("methods", faults, lambda: methods(run.info, analysis), Methods((), ())),
         sections=_rendered(sections, analysis),
-        cost=_cost_table(cost, run.info, analysis),
+        cost=attempt("cost", faults, lambda: _cost_table(cost, run.info, analysis), None),
         files=written,
+        faults=faults,
     )
     page = run.folder / "report.html"
     atomic_write(page, render(content).encode("utf-8"))

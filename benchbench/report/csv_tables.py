@@ -9,9 +9,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..analysis import Analysis, Comparison, Panel, WinCount
+from ..analysis.model import EncoderView, OperatingPoint
 from ..analysis.together import Decided
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\n")
+from ..spreadsheet import neutral
+from .figures.base import MAX_SERIES
+from .tables import best_views
 
 
 def csv_text(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
@@ -33,7 +35,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     text = str(value).replace("\r\n", "\n").replace("\r", "\n")  # a bare \r ends a line for some readers
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return neutral(text)
 
 
 def _axes(panel: Panel) -> str:
@@ -48,6 +50,8 @@ def csv_tables(analysis: Analysis) -> dict[str, str]:
         ("tables/transfer-loss.csv", analysis.transfer, _losses),
         ("tables/protocols.csv", analysis.interactions, _interactions),
         ("tables/efficiency.csv", analysis.efficiency, _efficiency),
+        ("tables/labels-to-match.csv", [m for c in analysis.efficiency for m in c.matches], _matches),
+        ("tables/operating-points.csv", _decided(analysis), _operating_points),
         ("tables/published.csv", analysis.published, _published),
         ("tables/failures.csv", analysis.failures, _failures),
         ("tables/secondary.csv", [p for p in analysis.panels if p.secondary], _secondary),
@@ -63,6 +67,7 @@ def csv_tables(analysis: Analysis) -> dict[str, str]:
         "tables/confusion.csv": _confusion(analysis),
         "tables/calibration.csv": _calibration(analysis),
         "tables/curves.csv": _curves(analysis),
+        "tables/seeds.csv": _seeds(analysis),
         "tables/audit.csv": _records(analysis.lints, ("severity", "code", "where", "message")),
         **{name: make(analysis) for name, found, make in optional if found},
     }
@@ -189,7 +194,7 @@ def _curves(analysis: Analysis) -> str:
     parts = [",".join([*_PLACE, "encoder", "curve", "class", "x", "y"]) + "\n"]
     for p in analysis.panels:
         shown = [p.classes[-1]] if p.kind == "binary" else list(p.classes)
-        for v in p.views:
+        for v in best_views(p, MAX_SERIES):
             for kind, curves in (("roc", v.roc), ("precision_recall", v.precision_recall)):
                 for name, curve in zip(shown, curves, strict=True):
                     start = csv_text([*_place(p), v.encoder, kind, name], []).rstrip("\n")
@@ -248,7 +253,7 @@ def _together(analysis: Analysis) -> str:
         for x in block.labels:
             place = [x.task, x.title, x.encoder, *ways, x.positive, x.negative]
             tested = [None] * 5 if x.comparison is None else _numbers(x.comparison)
-            both = [*_decided(x.separate), *_decided(x.together)]
+            both = [*_one_way(x.separate), *_one_way(x.together)]
             lines.append([*place, *both, *tested, x.separate.estimate.verdict])
         for m in block.macro:
             blank = [None] * (len(measured) - 1)
@@ -258,7 +263,7 @@ def _together(analysis: Analysis) -> str:
     return csv_text(header, lines)
 
 
-def _decided(d: Decided) -> list[Any]:
+def _one_way(d: Decided) -> list[Any]:
     e, p = d.estimate, d.point
     shown = [e.value, e.ci_low, e.ci_high, p.threshold, p.source]
     return [*shown, p.accuracy, p.sensitivity, p.specificity, p.kappa, *d.confusion.ravel().tolist()]
@@ -316,6 +321,43 @@ def _efficiency(analysis: Analysis) -> str:
         for p in c.points
     ]
     return csv_text(header, lines)
+
+
+def _matches(analysis: Analysis) -> str:
+    """Share of its own labels at which an encoder reaches what another one has with all labels."""
+    header = ["task", "protocol", "metric", "encoder", "other", "fraction"]
+    lines = [
+        [c.task, c.protocol, c.metric, c.encoder, other, fraction]
+        for c in analysis.efficiency
+        for other, fraction in c.matches
+    ]
+    return csv_text(header, lines)
+
+
+def _seeds(analysis: Analysis) -> str:
+    lines = [
+        [*_place(p), e.encoder, seed, value, " ".join(e.stamps)]
+        for p in analysis.panels
+        for e in p.estimates
+        for seed, value in zip(
+            e.seeds, e.seed_values, strict=False
+        )  # a metric that is undefined has no values
+    ]
+    return csv_text([*_PLACE, "encoder", "seed", "value", "stamps"], lines)
+
+
+def _decided(analysis: Analysis) -> list[tuple[Panel, EncoderView]]:
+    """The views that hold a binary decision."""
+    return [(p, v) for p in analysis.panels for v in p.views if v.operating_point is not None]
+
+
+def _operating_points(analysis: Analysis) -> str:
+    names = [f.name for f in dataclasses.fields(OperatingPoint)]
+    lines = [
+        [*_place(p), v.encoder, *(getattr(v.operating_point, n) for n in names)]
+        for p, v in _decided(analysis)
+    ]
+    return csv_text([*_PLACE, "encoder", *names], lines)
 
 
 def _published(analysis: Analysis) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..analysis import Analysis
-from ..results import Run, RunInfo
+from ..results import Run
 from ..store import atomic_write
+from .citations import bibtex
 from .csv_tables import csv_tables
 from .figures.base import Drawing
 from .latex_tables import latex_tables
@@ -16,29 +17,22 @@ from .latex_tables import latex_tables
 def write_files(run: Run, analysis: Analysis, figures: Mapping[str, Drawing]) -> tuple[str, ...]:
     """Write all files into the run's folder; returns their names, relative to it."""
     folder = run.folder
-    contents = {
-        **csv_tables(analysis),
-        **latex_tables(analysis),
-        "references.bib": bibtex(run.info),
-        **{f"figures/{name}.svg": drawing.svg for name, drawing in figures.items()},
-    }
+    texts = {**csv_tables(analysis), **latex_tables(analysis), "references.bib": bibtex(run.info)}
+    contents = {name: text.encode("utf-8") for name, text in texts.items()}
+    for name, drawing in figures.items():
+        contents[f"figures/{name}.svg"] = drawing.svg.encode("utf-8")
+        contents[f"figures/{name}.pdf"] = drawing.pdf
     for stale in _stale(folder, contents):
         stale.unlink()
     (folder / "figures").mkdir(exist_ok=True)
     (folder / "tables").mkdir(exist_ok=True)
     for name, content in contents.items():
-        atomic_write(folder / name, content.encode("utf-8"))
+        atomic_write(folder / name, content)
     return tuple(contents)
 
 
-def _stale(folder: Path, contents: Mapping[str, str]) -> list[Path]:
+def _stale(folder: Path, contents: Mapping[str, bytes]) -> list[Path]:
     """Files of an earlier rendering that this one no longer makes."""
-    found = [*folder.glob("figures/*.svg"), *folder.glob("tables/*.csv"), *folder.glob("tables/*.tex")]
+    kinds = ("figures/*.svg", "figures/*.pdf", "tables/*.csv", "tables/*.tex")
+    found = [p for kind in kinds for p in folder.glob(kind)]
     return [p for p in found if p.relative_to(folder).as_posix() not in contents]
-
-
-def bibtex(info: RunInfo) -> str:
-    """Entries of every encoder and data set used, each once."""
-    found = [e.citation.strip() for e in info.encoders] + [d.citation.strip() for d in info.datasets]
-    entries = [text for text in found if text]
-    return "\n\n".join(dict.fromkeys(entries)) + "\n"

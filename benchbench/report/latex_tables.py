@@ -7,7 +7,7 @@ from typing import Any
 
 from ..analysis import Analysis, Panel
 from .tables import headline_tables
-from .text import estimate_text, interval, latex, metric_name, number, p_text, tested_by
+from .text import estimate_text, interval, latex, metric_name, number, p_text, tested_by, words
 
 
 def latex_tables(analysis: Analysis) -> dict[str, str]:
@@ -23,7 +23,7 @@ def latex_tables(analysis: Analysis) -> dict[str, str]:
         ]
         header = ["Encoder", *(f"{latex(p.title)}, {latex(metric_name(p.metric))}" for p in table.panels)]
         note = (
-            f"Protocol: {table.protocol.replace('_', ' ')}. Value and 95\\,\\% confidence interval. Encoders that "
+            f"Protocol: {latex(words(table.protocol))}. Value and 95\\,\\% confidence interval. Encoders that "
             "share a letter cannot be told apart (Holm over all comparisons of the suite)."
         )
         name = "headline" if i == 0 else f"headline-{i + 1}"

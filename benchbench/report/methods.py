@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from ..analysis import PRIMARY, Analysis
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..analysis import PRIMARY, Analysis, Panel
 from ..analysis.sentences import listed, metric_name
 from ..results import RunInfo
+from .citations import entries, plain_reference
 from .text import tested_by
 
 REFERENCES = {
@@ -24,22 +28,44 @@ REFERENCES = {
 }
 
 
-def methods_text(info: RunInfo, analysis: Analysis) -> list[str]:
-    """Paragraphs."""
-    parts = (_data(info), _models(info, analysis), _statistics(analysis), _software(info))
-    return [p for p in parts if p]
+@dataclass(frozen=True)
+class Methods:
+    """The text's paragraphs, and the references that their numbers point to, in order."""
+
+    paragraphs: tuple[str, ...]
+    references: tuple[str, ...]
 
 
-def references(info: RunInfo) -> list[str]:
-    """The statistical references that the methods text leans on."""
-    return list(REFERENCES.values())
+class _Numbers:
+    """Numbers references in the order in which the text names them."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, int] = {}
+
+    def cite(self, *references: str) -> str:
+        """`` [1, 2]``, to be put behind what is cited; nothing without a reference."""
+        numbers = [self.found.setdefault(r, len(self.found) + 1) for r in references]
+        return f" [{', '.join(map(str, sorted(numbers)))}]" if numbers else ""
+
+    def cite_entries(self, citation: str) -> str:
+        """The same for the BibTeX of an encoder or a data set."""
+        return self.cite(*map(plain_reference, entries([citation])))
 
 
-def _data(info: RunInfo) -> str:
+def methods(info: RunInfo, analysis: Analysis) -> Methods:
+    """The methods text of a run."""
+    numbers = _Numbers()
+    parts = (_data(info, numbers), _models(info, analysis, numbers), _statistics(analysis, numbers))
+    paragraphs = tuple(p for p in (*parts, _software(info)) if p)
+    return Methods(paragraphs, tuple(numbers.found))
+
+
+def _data(info: RunInfo, numbers: _Numbers) -> str:
     parts = []
     for d in info.datasets:
         patients = f" of {d.patients} patients" if d.patients else ""
-        parts.append(f"{d.title} ({d.images} images{patients}; {d.split} split)")
+        cited = numbers.cite_entries(d.citation)
+        parts.append(f"{d.title}{cited} ({d.images} images{patients}; {d.split} split)")
     if not parts:
         return ""
     text = f"Encoders were compared on {listed(parts)}."
@@ -51,8 +77,8 @@ def _data(info: RunInfo) -> str:
     return text
 
 
-def _models(info: RunInfo, analysis: Analysis) -> str:
-    names = listed([e.title for e in info.encoders])
+def _models(info: RunInfo, analysis: Analysis, numbers: _Numbers) -> str:
+    names = listed([analysis.titles[e.name] + numbers.cite_entries(e.citation) for e in info.encoders])
     text = f"The following encoders were compared: {names}." if names else ""
     for p in info.protocols:
         text += f" {p.title}: {p.description.rstrip('.')}."
@@ -62,7 +88,7 @@ def _models(info: RunInfo, analysis: Analysis) -> str:
     return text + (f" Stochastic protocols were run with {seeds} seeds." if seeds > 1 else "")
 
 
-def _statistics(analysis: Analysis) -> str:
+def _statistics(analysis: Analysis, numbers: _Numbers) -> str:
     primary = [p for p in analysis.panels if p.family == PRIMARY]
     metrics = listed(list(dict.fromkeys(metric_name(p.metric) for p in primary)))
     methods = listed(list(dict.fromkeys(tested_by(p, c) for p in primary for c in p.comparisons)))
@@ -74,12 +100,17 @@ def _statistics(analysis: Analysis) -> str:
     text = f"The primary metric was {metrics}." if metrics else ""
     if methods:
         text += (
-            f" We compared {pairs} on the same test images ({methods}), two-sided, and corrected the "
-            f"{analysis.wins.tests} p-values of the primary metric by Holm's method as one family "
-            f"(alpha = {analysis.alpha:g})."
+            f" We compared {pairs} on the same test images ({methods}){_tests(primary, methods, numbers)}, "
+            f"two-sided, and corrected the {analysis.wins.tests} p-values of the primary metric by Holm's method"
+            f"{numbers.cite(REFERENCES['holm'])} as one family (alpha = {analysis.alpha:g})."
+        )
+    if any(e.letters for p in primary for e in p.estimates):
+        text += (
+            " Encoders that cannot be told apart share a letter" + numbers.cite(REFERENCES["letters"]) + "."
         )
     if any(p.clustered for p in primary):
-        text += " Where a patient contributed several images, the variance was clustered by patient."
+        text += " Where a patient contributed several images, the variance was clustered by patient"
+        text += numbers.cite(REFERENCES["obuchowski"]) + "."
     text += (
         " AUROCs carry 95 % confidence intervals on the logit scale. The smallest detectable difference is the true "
         "difference that the test finds with 80 % power (2.80 standard errors). No test was computed for classes with "
@@ -91,6 +122,16 @@ def _statistics(analysis: Analysis) -> str:
         text += " Non-inferiority and equivalence were judged against a margin "
         text += f"of {analysis.margin:g}, declared in advance."
     return text
+
+
+def _tests(panels: Sequence[Panel], methods: str, numbers: _Numbers) -> str:
+    """References of the tests that were made."""
+    used = {
+        "delong": "DeLong" in methods,
+        "orh": any(len(e.seeds) > 1 for p in panels for e in p.estimates),
+        "kappa": any(p.metric.endswith("kappa") for p in panels),
+    }
+    return numbers.cite(*(REFERENCES[name] for name, applies in used.items() if applies))
 
 
 def _software(info: RunInfo) -> str:

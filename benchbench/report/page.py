@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -16,8 +16,17 @@ from ..analysis.model import TransferMatrix
 from ..contamination import grid
 from ..results import STAMPS, RunInfo
 from . import text
+from .faults import Faults, reason
 from .figures.base import Drawing
-from .tables import HeadlineTable, comparison_matrix, failure_groups, headline_tables
+from .methods import Methods
+from .tables import (
+    HeadlineTable,
+    best_views,
+    comparison_matrix,
+    failure_groups,
+    headline_tables,
+    listed_comparisons,
+)
 
 
 @dataclass(frozen=True)
@@ -36,11 +45,12 @@ class Content:
     analysis: Analysis
     info: RunInfo
     figures: Mapping[str, Drawing]
-    methods: Sequence[str]
-    references: Sequence[str]
+    methods: Methods
     sections: Sequence[PluginSection] = ()
     cost: Any = None
     files: Sequence[str] = ()
+    faults: Faults = field(default_factory=dict)
+    """Sections and figures that could not be made; faults in the templates are added while the page is rendered."""
 
 
 @cache
@@ -60,11 +70,12 @@ def _environment() -> Any:
         percent=text.percent,
         count=text.count,
         seconds=text.seconds,
-        p=text.p_text,
+        p=lambda value: text.p_text(value).replace(" ", "\u00a0"),
         words=text.words,
         heading=text.heading,
         metric=text.metric_name,
         shortened=text.shortened,
+        first_of=lambda values, n: values[:n],
         as_json=lambda value: json.dumps(value, indent=1, ensure_ascii=False, default=str),
     )
     environment.globals.update(
@@ -73,6 +84,7 @@ def _environment() -> Any:
         interval_text=lambda e: text.interval(e.ci_low, e.ci_high),
         interval_pair=lambda low, high: "" if low != low else text.interval(low, high),
         matrix=comparison_matrix,
+        best_views=best_views,
         outcome=text.outcome_text,
         meaning=STAMPS,
         heat=heat,
@@ -110,7 +122,9 @@ def render(content: Content) -> str:
             info=content.info,
             headlines=headline_tables(analysis),
             figures=content.figures,
-            drawn={name: Markup(d.inline) for name, d in content.figures.items()},
+            drawn=_drawn(content),
+            faults=content.faults,
+            guarded=lambda anchor, title, caller: _guarded(content.faults, anchor, title, caller),
             plots=Markup(text.script_json({n: _plots(d) for n, d in content.figures.items() if d.plots})),
             css=Markup((folder / "style.css").read_text(encoding="utf-8")),
             script=Markup(script),
@@ -123,18 +137,41 @@ def render(content: Content) -> str:
             pretraining=grid(content.info.audit),
             failed=failure_groups(analysis),
             any_stamps=lambda encoder: _anywhere(analysis, encoder),
+            transfer_groups=_transfer_groups(analysis),
             heat_span=_span,
             fractions=sorted({p.fraction for c in analysis.efficiency for p in c.points}),
             cost_groups=_cost_groups(),
             methods=content.methods,
-            references=content.references,
             sections=content.sections,
             cost=content.cost,
             files=content.files,
             position={e: i for i, e in enumerate(analysis.encoders)},
-            groups=_panel_groups(analysis),
+            groups=(groups := _panel_groups(analysis)),
+            listed=partial(listed_comparisons, panels=sum(len(members) for _, members in groups)),
         )
     )
+
+
+def _guarded(faults: Faults, anchor: str, title: str, caller: Callable[[], str]) -> str:
+    """A section as its template makes it, or, where it or its analysis failed, a section that says why."""
+    from markupsafe import Markup
+
+    if anchor not in faults:
+        try:
+            return caller()
+        except Exception as error:  # the other sections are still worth reading
+            faults[anchor] = reason(error)
+    failed = _environment().get_template("failed.html")
+    return Markup(failed.render(anchor=anchor, title=title, why=faults[anchor]))
+
+
+def _drawn(content: Content) -> dict[str, str]:
+    """Every drawing for the page, or why it could not be drawn."""
+    from markupsafe import Markup
+
+    drawn: dict[str, str] = {n: Markup(d.inline) for n, d in content.figures.items()}
+    prefix = "figures/"
+    return drawn | {n.removeprefix(prefix): why for n, why in content.faults.items() if n.startswith(prefix)}
 
 
 def _hash(script: str) -> str:
@@ -154,11 +191,21 @@ def _anywhere(analysis: Analysis, encoder: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _transfer_groups(analysis: Analysis) -> list[tuple[str, str, list[TransferMatrix]]]:
+    """Matrices by (protocol, metric): values of different metrics share no heading and no scale."""
+    groups: dict[tuple[str, str], list[TransferMatrix]] = {}
+    for matrix in analysis.transfer:
+        groups.setdefault((matrix.protocol, matrix.metric), []).append(matrix)
+    return [(protocol, metric, members) for (protocol, metric), members in groups.items()]
+
+
 def _span(matrices: Sequence[TransferMatrix]) -> tuple[float, float]:
-    """Lowest and highest value, so that all heat maps of a protocol share one scale."""
+    """Lowest and highest value, so that all heat maps of a heading share one scale."""
     import numpy as np
 
     values = np.concatenate([m.values.ravel() for m in matrices])
+    if np.isnan(values).all():
+        return 0.0, 0.0
     return float(np.nanmin(values)), float(np.nanmax(values))
 
 
@@ -169,12 +216,15 @@ def _cost_groups() -> dict[str, str]:
 
 
 def _row_stamps(table: HeadlineTable, encoder: str) -> list[str]:
+    """Stamps that all numbers of an encoder in this table carry, beyond those that all encoders share."""
     own = [p.own_stamps(encoder) for p in table.panels if p.estimate(encoder)]
     return [s for s in (own[0] if own else ()) if all(s in stamps for stamps in own)]
 
 
 def _cell_stamps(table: HeadlineTable, panel: Panel, encoder: str) -> list[str]:
-    return [s for s in panel.own_stamps(encoder) if s not in _row_stamps(table, encoder)]
+    """Stamps of one number that its line does not carry already."""
+    own = panel.own_stamps(encoder)
+    return [s for s in own if s not in _row_stamps(table, encoder)] if own else []
 
 
 def _plots(drawing: Drawing) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..analysis import Analysis, Comparison, Estimate, Failure, Panel
+from ..analysis import Analysis, Comparison, EncoderView, Estimate, Failure, Panel
+from ..analysis.model import turned
 
 WIDE = 6
 """With more tasks than this the headline table has a line per task instead of a column per task."""
@@ -72,8 +73,37 @@ def comparison_matrix(panel: Panel) -> Matrix | None:
     if len(encoders) < 2:
         return None
     shown = encoders[:MATRIX_LIMIT]
-    cells = tuple(tuple(None if a == b else panel.comparison(a, b) for b in shown) for a in shown)
+    found = {(c.first, c.second): c for c in panel.comparisons if c.first in shown and c.second in shown}
+    found |= {(b, a): turned(c) for (a, b), c in found.items()}
+    cells = tuple(tuple(found.get((a, b)) for b in shown) for a in shown)
     return Matrix(tuple(shown), cells, len(encoders) - len(shown))
+
+
+LISTED = 1000
+"""Comparisons listed on the whole page; each panel has an equal share of them, and the file holds all."""
+SHOWN = 12
+"""Small tables (confusion matrices, operating points, classes) of at most this many encoders, the best."""
+
+
+def listed_comparisons(panel: Panel, panels: int) -> tuple[Comparison, ...]:
+    """The comparisons that one of `panels` panels lists: all, or where they are too many those of the best encoders."""
+    most = max(LISTED // max(panels, 1), 10)
+    if len(panel.comparisons) <= most:
+        return panel.comparisons
+    rank = {e.encoder: i for i, e in enumerate(panel.estimates)}
+    last = len(rank)
+    return tuple(
+        sorted(
+            panel.comparisons,
+            key=lambda c: sorted((rank.get(c.first, last), rank.get(c.second, last)), reverse=True),
+        )[:most]
+    )
+
+
+def best_views(panel: Panel, most: int = SHOWN) -> tuple[EncoderView, ...]:
+    """What is shown of the best encoders, the best first."""
+    by_name = {v.encoder: v for v in panel.views}
+    return tuple(by_name[e.encoder] for e in panel.estimates if e.encoder in by_name)[:most]
 
 
 @dataclass(frozen=True)

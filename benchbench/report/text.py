@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from ..analysis.model import Comparison, Estimate, Panel
@@ -69,6 +70,17 @@ def tested_by(panel: Panel, comparison: Comparison) -> str:
     return comparison.method.replace("each patient", "each image")
 
 
+def distinct(texts: Mapping[str, str], length: int = 34) -> dict[str, str]:
+    """Every text cut to `length` in its middle, since names differ at both ends; uncut where two would be the same."""
+    tail = length // 2 - 1
+    cut = {
+        key: text if len(text) <= length else f"{text[: length - tail - 1].rstrip()}…{text[-tail:].lstrip()}"
+        for key, text in ((k, " ".join(t.split())) for k, t in texts.items())
+    }
+    times = Counter(cut.values())
+    return {key: short if times[short] == 1 else texts[key] for key, short in cut.items()}
+
+
 def words(name: str) -> str:
     """A protocol's or metric's name in words."""
     return name.replace("_", " ")
@@ -126,14 +138,9 @@ def latex(text: str) -> str:
         "<": r"$<$",
         ">": r"$>$",
     }
-    return "".join(specials.get(c, c) for c in " ".join(text.split()))
+    return "".join(specials.get(c, c) for c in " ".join(visible(text).split()))
 
 
-def file_name(text: str) -> str:
-    """A name that is safe on every file system."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80] or "unnamed"
-
-
-def joined(parts: Sequence[str], separator: str = " · ") -> str:
-    """The parts that are not empty."""
-    return separator.join(p for p in parts if p)
+def visible(text: str) -> str:
+    """Text without control characters and without those that turn the direction of writing."""
+    return "".join(c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))

@@ -1,9 +1,9 @@
-"""Make the example leaderboard anew: run the quickstart, freeze its spec, submit its encoders, release, build.
+"""Make the example leaderboard anew from the example run: freeze its spec, submit its encoders, release, build.
 
     python leaderboard/example/make.py [FOLDER]
 
-Without FOLDER this folder's spec, submissions, releases and site are replaced. It takes a few minutes on two cores. The
-photographs are simulated, so every page is marked as a demonstration.
+Without FOLDER this folder's spec, submissions, releases and site are replaced. The run is reports/example, which
+`python reports/example/make.py` makes. Its photographs are simulated, so every page is marked as a demonstration.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-SUITE = HERE.parents[1] / "suites" / "quickstart.yaml"
+RUN = HERE.parents[1] / "reports" / "example"
 TITLE = "Example leaderboard"
 DATE = "2026-01-15"
 NOTES = "A demonstration on simulated photographs, made by leaderboard/example/make.py."
@@ -38,11 +37,8 @@ def make(folder: Path, run: Path) -> None:
 
 
 def main() -> None:
-    """Run the quickstart in a temporary folder, then make the example from it."""
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
-    with tempfile.TemporaryDirectory() as scratch:
-        bench("run", str(SUITE), "--out", scratch)
-        make(folder, Path(scratch) / "quickstart" / "latest")
+    """Make the example from the committed run."""
+    make(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE, RUN)
 
 
 if __name__ == "__main__":

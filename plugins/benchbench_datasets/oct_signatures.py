@@ -108,7 +108,9 @@ INFO = DatasetInfo(
   images/      any names
   labels.csv   image,patient_id,split,healthy,foveal_scan,srf,irf,drusen,ped,hdots,hfoci""",
     ),
-    citation="",
+    citation="""@misc{oct_signatures,
+  title = {OCT B-scans with eight labelled signatures},
+  note = {unpublished set in a layout of this project; cite the origin of your own images instead}}""",
     load=load,
     simulate=simulate,
     cluster="patient_id",

@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchbench_encoders.citations import RETFOUND
+
 from benchbench.api import Access, DatasetInfo, Task
 from benchbench.datasets.reading import Problems, find_base, find_entry
 
@@ -89,10 +91,7 @@ def _info(
             ),
             layout=f"{name}/\n  {folder}/  train/ val/ test/    each with {listed}",
         ),
-        citation="""@article{zhou2023retfound,
-  author = {Zhou, Yukun and Chia, Mark A. and Wagner, Siegfried K. and others},
-  title = {A foundation model for generalizable disease detection from retinal images},
-  journal = {Nature}, volume = {622}, pages = {156--163}, year = {2023}}""",
+        citation=RETFOUND,
         load=partial(load, name=name, spellings=dict(spellings)),
         simulate=partial(_simulate, name=name),
         paired_eyes=origin in ("messidor2", "papila", "glaucoma_fundus", "octid", "retina4", "jsiec"),

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,21 +146,58 @@ def test_an_accessibility_checker_finds_no_fault(
     assert [f for f in found if f[1] in ("serious", "critical", "moderate")] == []
 
 
-def test_the_printed_page_cuts_no_table_at_the_right_edge(browser: Any, report: Path) -> None:
+@pytest.fixture
+def printed(browser: Any, report: Path) -> Iterator[Opened]:
+    """The page as it is laid out for A4 paper, everything unfolded."""
     page = Opened(browser, report)
     page.run("dispatchEvent(new Event('beforeprint'))")
     page.devtools("Emulation.setEmulatedMedia", media="print")
     # A4 at 96 dpi less the margins of the style sheet.
     metrics = {"width": 688, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
     page.devtools("Emulation.setDeviceMetricsOverride", **metrics)
-    cut = page.run(
+    yield page
+    page.devtools("Emulation.setEmulatedMedia", media="")
+
+
+def test_the_printed_page_cuts_no_table_at_the_right_edge(printed: Opened) -> None:
+    cut = printed.run(
         "return [...document.querySelectorAll('table')].filter(t => t.getBoundingClientRect().right > innerWidth + 1)"
         ".map(t => t.caption ? t.caption.innerText.slice(0, 60) : t.innerText.slice(0, 60))"
     )
-    shut = page.run("return document.querySelectorAll('main details:not([open])').length")
-    page.devtools("Emulation.setEmulatedMedia", media="")
     assert cut == []
-    assert shut == 0
+    assert printed.run("return document.querySelectorAll('main details:not([open])').length") == 0
+
+
+def test_no_number_is_broken_across_lines_in_print(printed: Opened) -> None:
+    broken = printed.run(
+        """
+        const found = [];
+        for (const cell of document.querySelectorAll('td')) {
+          const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+          while (walker.nextNode()) for (const match of walker.currentNode.data.matchAll(/[−\\d.]*\\d/g)) {
+            const range = document.createRange();
+            range.setStart(walker.currentNode, match.index);
+            range.setEnd(walker.currentNode, match.index + match[0].length);
+            const lines = new Set([...range.getClientRects()].map(box => Math.round(box.top)));
+            if (lines.size > 1 && /^[−\\d.]+$/.test(match[0]) && !cell.matches('.text')) found.push(cell.innerText);
+          }
+        }
+        return found;
+        """
+    )
+    assert broken == []
+
+
+def test_tints_and_captions_survive_printing(printed: Opened) -> None:
+    """Browsers leave backgrounds out and part captions from their tables, unless told otherwise."""
+    adjust = (
+        "return [...new Set([...document.querySelectorAll(arguments[0])]"
+        ".map(e => getComputedStyle(e)[arguments[1]]))]"
+    )
+    for tinted in ("td.decided", ".heat td[style]", ".key"):
+        assert printed.run(adjust, tinted, "printColorAdjust") == ["exact"], tinted
+    assert printed.run(adjust, "caption", "breakAfter") == ["avoid"]
+    assert printed.run(adjust, "tbody tr:first-child", "breakBefore") == ["avoid"]
 
 
 def test_printing_gives_a_pdf_with_text_and_vector_figures(browser: Any, report: Path) -> None:

@@ -8,17 +8,20 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import yaml
 
+from benchbench.leaderboard.bundle import Declaration, bundle_of
+from benchbench.leaderboard.freeze import freeze
 from benchbench.leaderboard.release import check_releases, read_releases
 from benchbench.leaderboard.rescore import read_boards
 from benchbench.leaderboard.site import build_site, differences
 from benchbench.leaderboard.spec import read_specs
+from benchbench.results import read_run
 
 from .boards import make_run
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "leaderboard" / "example"
+DECLARATION = Declaration("somebody", "2026-01-01", ("benchbench-retina", "0.1.0"))
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +60,24 @@ def test_the_example_names_no_folder_of_the_machine_that_made_it() -> None:
         assert found is None, path
 
 
-def test_the_examples_spec_is_the_quickstart_suite(script: ModuleType) -> None:
-    suite = yaml.safe_load(script.SUITE.read_text(encoding="utf-8"))
+def test_the_examples_spec_is_frozen_from_the_example_run(script: ModuleType) -> None:
+    """Images, labels, splits and protocol settings are those of the run, which a test of its own ties to the suite."""
+    run = read_run(script.RUN)
     (spec,) = read_specs(EXAMPLE).values()
-    assert spec.suite == "quickstart"
-    assert [p.task for p in spec.panels] == suite["tasks"]
-    assert {p.protocol for p in spec.panels} == set(suite["protocols"])
+    frozen = freeze(run, spec.version)
+    assert spec == frozen.spec
+    assert set(spec.labels_sha256) == {d.name for d in run.info.datasets}
     names = {e.bundle.submission.encoder.name for e in read_boards(EXAMPLE)[0].entries}
-    assert names == set(suite["encoders"])
+    assert names == {e.name for e in run.info.encoders}
+
+
+def test_the_examples_submissions_are_the_predictions_of_the_example_run(script: ModuleType) -> None:
+    run = read_run(script.RUN)
+    board = read_boards(EXAMPLE)[0]
+    for entry in board.entries:
+        made = bundle_of(run, entry.bundle.submission.encoder.name, board.spec, DECLARATION)
+        for key, scores in entry.bundle.scores.items():
+            assert (made.scores[key] == scores).all()
 
 
 def test_the_script_makes_a_whole_leaderboard_from_a_run(script: ModuleType, tmp_path: Path) -> None:

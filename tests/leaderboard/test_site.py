@@ -17,6 +17,7 @@ from benchbench.leaderboard.guard import Refused
 from benchbench.leaderboard.release import check_releases, freeze_release, read_releases, write_release
 from benchbench.leaderboard.rescore import read_boards
 from benchbench.leaderboard.site import build_site, differences, write_site
+from benchbench.leaderboard.spec import own_slug
 from benchbench.results import Run, read_run
 
 from .boards import PLUGIN, Place, builder, make_board, make_run
@@ -60,7 +61,7 @@ def hostile_board(root: Path, run: Run) -> None:
     place.edit_json(spoil)
     place.edit_json(spoil_environment, "environment.json")
     place.edit_json(spoil_cost, "cost.json")
-    target = folder.parents[1] / "Test-group__HYPERLINK-http-____x-y" / folder.name
+    target = folder.parents[1] / f"Test-group__{own_slug(PAYLOADS[5])}" / folder.name
     target.parent.mkdir()
     folder.rename(target)
 

@@ -6,7 +6,9 @@ import gzip
 import json
 import os
 import pickle
+import shutil
 import stat
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +17,8 @@ from typing import Any
 import pytest
 
 from benchbench.leaderboard.guard import Limits, Refused, read_bundle
+from benchbench.leaderboard.rescore import read_boards
+from benchbench.leaderboard.spec import own_slug
 from benchbench.leaderboard.validate import check_place, validate
 
 from .boards import Place
@@ -114,6 +118,11 @@ def _formula(place: Place) -> None:
 
 
 FAULTS: dict[str, tuple[Callable[[Place], None], str]] = {
+    # texts
+    "a title of spaces": (_set("encoder", "title", to="   "), "holds nothing but spaces"),
+    "an invisible title": (_set("encoder", "title", to="\u3164"), "holds control or invisible characters"),
+    "a day that is none": (_set("submitted", to="2026-19-39"), "is no day of the calendar"),
+    "negative compute": (_set("encoder", "gpu_days", to=-5.0), "greater than or equal to 0"),
     # files
     "a file is missing": (lambda p: (p.bundle / "cost.json").unlink(), "cost.json is missing"),
     "predictions are missing": (
@@ -307,6 +316,21 @@ def _encrypted(path: Path) -> None:
     path.write_bytes(bytes(data))
 
 
+def _lzma(path: Path) -> None:
+    """A member that another method compressed, with its bytes spoilt."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("cost.json", os.urandom(400))
+    data = bytearray(path.read_bytes())
+    data[60:80] = b"\xff" * 20
+    path.write_bytes(bytes(data))
+
+
+def _crowd(path: Path) -> None:
+    """An archive that declares more entries than a submission may have; there is nothing behind it."""
+    end = struct.pack("<4sHHHHLLH", b"PK\x05\x06", 0, 0, 60_000, 60_000, 30_000_000, 0, 0)
+    path.write_bytes(b"\0" * 1000 + end)
+
+
 ARCHIVES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a path upwards": (_slip, "'../../pwned.json' points outside the submission's folder"),
     "an absolute path": (_absolute, "'/tmp/pwned.json' points outside the submission's folder"),
@@ -316,6 +340,8 @@ ARCHIVES: dict[str, tuple[Callable[[Path], None], str]] = {
     "a bomb": (_bomb, "the files have more than 64 MiB together"),
     "a bomb that lies about its size": (_lying_bomb, "cost.json"),
     "an encrypted member": (_encrypted, "is encrypted"),
+    "another compression": (_lzma, "'cost.json' is compressed by a method other than deflate"),
+    "too many members": (_crowd, "the archive holds more than 2000 files"),
     "no archive": (lambda path: path.write_bytes(b"PK\x03\x04 nothing"), "the archive cannot be read"),
 }
 
@@ -355,13 +381,64 @@ def test_a_submission_in_the_folder_of_another_is_refused(place: Place) -> None:
         check_place(other, bundle)
 
 
-def test_nobody_replaces_the_entry_of_another_submitter(place: Place) -> None:
-    stranger = place.root / "submissions" / place.spec.name / "Stranger__alpha" / "000000000000"
-    _set("supersedes", to="Stranger__alpha/000000000000")(place)
-    stranger.mkdir(parents=True)
-    (stranger / "submission.json").write_text("{}")
+def _entry(place: Place, submitter: str, folder: str) -> str:
+    """A copy of the submission under another submitter's name; returns its identifier."""
+    other = place.root / "submissions" / place.spec.name / folder
+    shutil.copytree(place.bundle, other)
+    text = json.loads((other / "submission.json").read_text())
+    text["submitter"]["name"] = submitter
+    (other / "submission.json").write_text(json.dumps(text))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "folder"),
+    [
+        ("Test group", "Stranger", "Stranger__alpha/000000000000"),
+        ("Test group", "Test group!", "Test-group__other/000000000000"),
+        ("東京大学", "北京大学", "unnamed__other/000000000000"),
+    ],
+)
+def test_nobody_replaces_the_entry_of_another_submitter(
+    place: Place, mine: str, theirs: str, folder: str
+) -> None:
+    replaced = _entry(place, theirs, folder)
+    _set("submitter", "name", to=mine)(place)
+    _set("supersedes", to=replaced)(place)
     with pytest.raises(Refused, match="not an earlier entry of the same submitter"):
         check_place(place.bundle, validate(place.bundle, place.specs))
+
+
+def test_a_submitter_replaces_an_entry_of_its_own_however_the_name_is_spelt(place: Place) -> None:
+    _set("supersedes", to=_entry(place, "TEST  ｇｒｏｕｐ", "TEST-group-x__other/000000000000"))(place)
+    check_place(place.bundle, validate(place.bundle, place.specs))
+
+
+@pytest.mark.parametrize("replaced", ["../../spec", "a/b/c", "Test-group__alpha"])
+def test_what_is_replaced_is_named_by_an_identifier_and_no_path(place: Place, replaced: str) -> None:
+    _set("supersedes", to=replaced)(place)
+    with pytest.raises(Refused, match="not the identifier of an entry"):
+        check_place(place.bundle, validate(place.bundle, place.specs))
+
+
+def test_names_that_lose_characters_in_a_folder_name_stay_apart() -> None:
+    names = ["東京大学", "北京大学", "demonstration!", "demonstration?", "demonstration", "unnamed"]
+    assert len({own_slug(n).casefold() for n in names}) == len(names)
+    assert own_slug("benchbench demonstration") == "benchbench-demonstration"
+
+
+def test_folders_that_differ_by_case_alone_are_refused(place: Place) -> None:
+    own = place.bundle.parent
+    (own.parent / own.name.upper()).mkdir()
+    with pytest.raises(Refused, match="by upper and lower case alone"):
+        check_place(place.bundle, validate(place.bundle, place.specs))
+
+
+@pytest.mark.parametrize("where", [".", "fake@1", "fake@1/Test-group__alpha"])
+def test_stray_files_among_the_submissions_are_refused(place: Place, where: str) -> None:
+    (place.root / "submissions" / where / "notes.html").write_text("<script>")
+    with pytest.raises(Refused, match=r"'notes\.html' is a file"):
+        read_boards(place.root)
 
 
 def test_json_of_a_spec_survives_reading(place: Place) -> None:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from benchbench.results import (
+    PREDICTION_COLUMNS,
     AuditFinding,
     DatasetRecord,
     EncoderRecord,
@@ -58,6 +59,19 @@ class FakeEncoder:
 
 
 @dataclass(frozen=True)
+class FakeCell:
+    """One cell and target, where a run is not the product of its encoders, tasks, protocols and seeds."""
+
+    encoder: str
+    task: str
+    source: str
+    protocol: str
+    protocol_kind: str = ""
+    axes: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class FakeRun:
     """What to write. Axes: every mapping in `axes` becomes a cell of its own ({} is the full data)."""
 
@@ -79,6 +93,21 @@ class FakeRun:
     title: str = "A fake run"
     skill_by_protocol: Mapping[tuple[str, str], float] = field(default_factory=dict)
     """(encoder, protocol) -> skill, where a protocol changes the order."""
+    cells: Sequence[FakeCell] = ()
+    """Exactly these cells, instead of every combination."""
+
+    def all_cells(self) -> list[FakeCell]:
+        """The cells, task by task."""
+        return list(self.cells) or [
+            FakeCell(encoder.name, task.name, source.name, protocol, "", axis, seed)
+            for task in self.tasks
+            for source in (self.tasks if self.transfer else (task,))
+            if source.kind == task.kind and len(source.classes) == len(task.classes)
+            for protocol in self.protocols
+            for axis in self.axes
+            for encoder in self.encoders
+            for seed in self.seeds
+        ]
 
 
 ORDINAL = {
@@ -93,22 +122,18 @@ def write_run(folder: Path, spec: FakeRun) -> Path:
     """Write rows.csv, predictions.parquet and run.json into `folder` and return it."""
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = []
-    frames: list[pd.DataFrame] = []
-    for task in spec.tasks:
-        images = _Images(task)
-        for source in spec.tasks if spec.transfer else (task,):
-            if source.kind != task.kind or len(source.classes) != len(task.classes):
-                continue
-            for protocol in spec.protocols:
-                for axis in spec.axes:
-                    for encoder in spec.encoders:
-                        for seed in spec.seeds:
-                            row, frame = _cell(spec, task, source, protocol, axis, encoder, seed, images)
-                            rows.append(row)
-                            if frame is not None:
-                                frames.append(frame)
+    frames: list[pd.DataFrame] = [pd.DataFrame({c: [] for c in PREDICTION_COLUMNS})]
+    tasks = {task.name: task for task in spec.tasks}
+    encoders = {encoder.name: encoder for encoder in spec.encoders}
+    images = {name: _Images(task) for name, task in tasks.items()}
+    for cell in spec.all_cells():
+        task = tasks[cell.task]
+        row, frame = _cell(spec, cell, task, encoders[cell.encoder], images[cell.task])
+        rows.append(row)
+        if frame is not None:
+            frames.append(frame)
     write_rows(folder / "rows.csv", rows)
-    write_predictions(folder / "predictions.parquet", pd.concat(frames, ignore_index=True))
+    write_predictions(folder / "predictions.parquet", pd.concat(frames[1:] or frames, ignore_index=True))
     (folder / "run.json").write_text(to_json(_info(spec)), encoding="utf-8")
     return folder
 
@@ -126,36 +151,34 @@ class _Images:
             rng = np.random.default_rng(_number(task.name, split))
             patients = np.repeat(np.arange(-(-n // task.eyes)), task.eyes)[:n]
             severity = rng.normal(size=patients.max() + 1)[patients] * 0.7 + rng.normal(size=n) * 0.7
-            cuts = np.quantile(severity, np.cumsum(task.prevalence)[:-1])
-            labels = np.searchsorted(cuts, severity).astype(float)
+            if task.kind == "multilabel":  # every label has its own share of cases
+                cuts = np.quantile(severity, 1 - np.asarray(task.prevalence))
+                labels = (severity[:, None] + 0.3 * rng.normal(size=(n, len(cuts))) > cuts).astype(float)
+            else:
+                cuts = np.quantile(severity, np.cumsum(task.prevalence)[:-1])
+                labels = np.searchsorted(cuts, severity).astype(float)
             ids = [f"{task.name.split('/')[0]}_{split}_{i:04d}" for i in range(n)]
             groups = [f"p{p:04d}" for p in patients] if task.eyes > 1 else [""] * n
             self.parts[split] = (severity, labels, ids, groups, cuts)
 
 
 def _cell(
-    spec: FakeRun,
-    task: FakeTask,
-    source: FakeTask,
-    protocol: str,
-    axis: Mapping[str, str],
-    encoder: FakeEncoder,
-    seed: int,
-    images: _Images,
+    spec: FakeRun, cell: FakeCell, task: FakeTask, encoder: FakeEncoder, images: _Images
 ) -> tuple[Row, pd.DataFrame | None]:
-    cell_id = f"{_number(encoder.name, source.name, protocol, sorted(axis.items()), seed):012x}"
+    protocol, seed, axis, source = cell.protocol, cell.seed, cell.axes, cell.source
+    cell_id = f"{_number(encoder.name, source, protocol, sorted(axis.items()), seed):012x}"
     failed = next((r for e, t, r in spec.failures if e == encoder.name and t == task.name), "")
     skill = spec.skill_by_protocol.get((encoder.name, protocol), encoder.skill)
-    skill *= 1.0 if source is task else 0.6
+    skill *= 1.0 if source == task.name else 0.6
     skill *= float(axis.get("fraction", 1.0)) ** 0.25
     frame = None
     if not failed:
-        splits = ("test", "validation") if spec.validation and source is task else ("test",)
+        splits = ("test", "validation") if spec.validation and source == task.name else ("test",)
         parts = []
         for split in splits:
             severity, labels, ids, groups, cuts = images.parts[split]
             scores = _scores(
-                task, source.name, encoder, protocol, skill, spec.seed_sd, seed, severity, cuts, split
+                task, source, encoder, protocol, skill, spec.seed_sd, seed, severity, cuts, split
             )
             parts.append(
                 pd.DataFrame(
@@ -165,7 +188,7 @@ def _cell(
                         "split": split,
                         "image_id": ids,
                         "group": groups,
-                        "y_true": labels,
+                        "y_true": list(labels),
                         "scores": list(scores),
                     }
                 )
@@ -186,9 +209,9 @@ def _cell(
         task=task.name,
         kind=task.kind,
         metric=task.metric,
-        source_task=source.name,
+        source_task=source,
         protocol=protocol,
-        protocol_kind=protocol.split(" ")[0],
+        protocol_kind=cell.protocol_kind or protocol.split(" ")[0],
         config="{}",
         deterministic=len(spec.seeds) == 1,
         seed=seed,
@@ -227,6 +250,8 @@ def _scores(
     latent = latent / np.sqrt(skill**2 + 1)
     if task.kind == "binary":
         return (1 / (1 + np.exp(-(2.2 * latent - 2.2 * cuts[0] * skill / np.sqrt(skill**2 + 1)))))[:, None]
+    if task.kind == "multilabel":
+        return 1 / (1 + np.exp(-2.2 * (latent[:, None] - cuts * skill / np.sqrt(skill**2 + 1))))
     edges = np.concatenate([[-np.inf], cuts * skill / np.sqrt(skill**2 + 1), [np.inf]])
     cumulative = 1 / (1 + np.exp(-3.0 * (edges[None, :] - latent[:, None])))
     shares = np.diff(cumulative, axis=1) + 1e-6
@@ -296,7 +321,8 @@ def _dataset(spec: FakeRun, name: str) -> DatasetRecord:
     records = []
     for t in tasks:
         labels = _Images(t).parts["test"][1]
-        counts = {c: int((labels == i).sum()) for i, c in enumerate(t.classes)}
+        positive = labels == 1 if t.kind == "multilabel" else labels[:, None] == np.arange(len(t.classes))
+        counts = {c: int(positive[:, i].sum()) for i, c in enumerate(t.classes)}
         records.append(
             TaskRecord(
                 t.name.split("/", 1)[1],

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from benchbench.report.figures.across import frontier, si_text
-from benchbench.report.text import file_name, interval, latex, number, p_text, script_json, shortened
+from benchbench.report.text import interval, latex, number, p_text, script_json, shortened
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,6 @@ def test_json_in_a_script_cannot_end_the_script_and_reads_back() -> None:
 
 def test_latex_specials_are_escaped() -> None:
     assert latex("50 % of a_b & {c} \\x") == r"50 \% of a\_b \& \{c\} \textbackslash{}x"
-
-
-def test_names_become_safe_file_names() -> None:
-    assert "/" not in file_name("../../etc/passwd")
-    assert not file_name("../x").startswith(".")
-    assert file_name("///") == "unnamed"
 
 
 def test_long_names_are_cut_to_one_line() -> None:

@@ -224,7 +224,7 @@ def test_a_run_with_everything_renders_every_section(tmp_path: Path) -> None:
     assert "no meter here" in page.text
     for name in ("transfer", "transfer-loss", "protocols", "efficiency", "published", "failures"):
         assert len(rows(folder / "tables" / f"{name}.csv")) > 0, name
-    for name in ("pareto", "efficiency", "protocols-1", "transfer-1", "overview-1", "overview-2"):
+    for name in ("pareto", "efficiency-1", "protocols-1", "transfer-1", "overview-1", "overview-2"):
         assert (folder / "figures" / f"{name}.svg").is_file()
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ...analysis import Analysis, Panel
 from ...analysis.model import EfficiencyCurve, Interaction, TransferMatrix
 from ..tables import HeadlineTable
-from ..text import metric_name, number, shortened, words
+from ..text import heading, metric_name, number, shortened, words
 from .base import (
     GRID,
     INK,
@@ -29,6 +29,8 @@ from .base import (
 )
 
 MOST_TASKS = 40
+MOST_PLOTS = 8
+"""Small plots in one figure."""
 
 
 def overview(
@@ -90,8 +92,14 @@ def overview(
     caption = f"{words(table.protocol).capitalize()}: value and 95 % interval of every encoder on every task."
     if len(shown) < len(table.encoders):
         caption += f" The best {len(shown)} of {len(table.encoders)} encoders by mean are drawn."
+    caption += left_out(len(panels), len(table.panels), "tasks")
     stamps = [s for s in panels[0].shared_stamps if all(s in p.shared_stamps for p in panels)]
     return finished(figure, name, alt, caption, [(axes, "value", "line", series, False)], stamps)
+
+
+def left_out(drawn: int, all_of_them: int, what: str) -> str:
+    """A sentence for the caption where a figure does not show everything; else nothing."""
+    return "" if drawn == all_of_them else f" {drawn} of {all_of_them} {what} are drawn; the table holds all."
 
 
 def _grid(count: int, each: float = 2.2, top: float = 0.35, bottom: float = 0.75) -> tuple[Any, list[Any]]:
@@ -113,7 +121,7 @@ def protocol_slopes(
     name: str, found: Sequence[Interaction], titles: Mapping[str, str], positions: Mapping[str, int]
 ) -> Drawing:
     """For every task, each encoder's value under two protocols, joined by a line."""
-    found = found[:8]
+    everything, found = found, found[:MOST_PLOTS]
     figure, all_axes = _grid(len(found))
     labelled: dict[str, Any] = {}
     plots = []
@@ -129,71 +137,89 @@ def protocol_slopes(
             labelled.setdefault(label, line)
             drawn.append(Series(label, [0.0, 1.0], [first, second], [words(item.first), words(item.second)]))
         axes.set_xticks([0, 1], [shortened(words(item.first), 16), shortened(words(item.second), 16)])
-        axes.set(xlim=(-0.25, 1.25), title=shortened(item.title, 30))
+        axes.set(xlim=(-0.25, 1.25), title=shortened(item.title, 30), ylabel=metric_name(item.metric))
         axes.grid(False, axis="x")
         plots.append((axes, "protocol", metric_name(item.metric), drawn, False))
     legend(figure, labelled, 0.4, 0.02)
     alt = "Values under two protocols, joined per encoder. " + "; ".join(
         f"{i.title}: rank correlation {number(i.kendall, 2)}" for i in found
     )
+    encoders = max(len(i.values) for i in found)
     caption = "Lines that cross mean that the protocols order the encoders differently."
+    caption += left_out(len(found), len(everything), "tasks")
+    caption += left_out(min(encoders, MAX_SERIES), encoders, "encoders, the best under the first protocol,")
     return finished(figure, name, alt, caption, plots)
 
 
 def efficiency(
     name: str, curves: Sequence[EfficiencyCurve], titles: Mapping[str, str], positions: Mapping[str, int]
 ) -> Drawing:
-    """Metric against the number of training images, one small plot per task."""
-    tasks = list(dict.fromkeys((c.task, c.protocol) for c in curves))[:8]
+    """Metric against the share of training labels under one protocol, one small plot per task."""
+    everything = list(dict.fromkeys(c.task for c in curves))
+    tasks = everything[:MOST_PLOTS]
+    encoders = list(dict.fromkeys(c.encoder for c in curves))
+    shown = sorted(encoders, key=lambda e: -np.mean([c.points[-1].value for c in curves if c.encoder == e]))
+    shown = shown[:MAX_SERIES]
     figure, all_axes = _grid(len(tasks))
     labelled: dict[str, Any] = {}
     plots = []
-    for key, axes in zip(tasks, all_axes, strict=True):
-        members = [c for c in curves if (c.task, c.protocol) == key][:MAX_SERIES]
+    for task, axes in zip(tasks, all_axes, strict=True):
+        members = [c for c in curves if c.task == task and c.encoder in shown]
         drawn = []
         for curve in members:
             label = titles.get(curve.encoder, curve.encoder)
-            x = [p.fraction for p in curve.points]
-            y = [p.value for p in curve.points]
-            style = look(positions[curve.encoder])
-            (line,) = axes.plot(x, y, marker="o", markersize=3, **style)
-            bars = [p for p in curve.points if p.ci_low is not None]
-            axes.vlines(
-                [p.fraction for p in bars],
-                [p.ci_low for p in bars],
-                [p.ci_high for p in bars],
-                color=style["color"],
-                linewidth=0.7,
-                alpha=0.6,
-            )
+            line, series = _learning_curve(axes, curve, label, look(positions[curve.encoder]))
             labelled.setdefault(label, line)
-            texts = [f"[{number(p.ci_low)}, {number(p.ci_high)}], {p.n_train} images" for p in curve.points]
-            drawn.append(Series(label, x, y, texts))
+            drawn.append(series)
         fractions = sorted({p.fraction for c in members for p in c.points})
         axes.set_xscale("log")
         axes.set_xticks(fractions, [f"{100 * f:g} %" for f in fractions])
         axes.minorticks_off()
-        axes.set(title=shortened(members[0].title, 30))
-        plots.append((axes, "share of labels", metric_name(members[0].metric), drawn, False))
+        metric = metric_name(next(c.metric for c in curves if c.task == task))
+        axes.set(title=shortened(next(c.title for c in curves if c.task == task), 30), ylabel=metric)
+        plots.append((axes, "share of labels", metric, drawn, False))
     legend(figure, labelled, 0.4, 0.02)
     alt = "Metric against the share of training labels. " + "; ".join(
         f"{titles.get(c.encoder, c.encoder)}, {c.title}: "
         + ", ".join(f"{100 * p.fraction:g} %: {number(p.value)}" for p in c.points)
         for c in curves
+        if c.encoder in shown and c.task in tasks
     )
-    caption = "Mean over repeats; bars are the 95 % interval of the repeat in the middle (test patients)."
+    caption = f"{heading(curves[0].protocol)}: mean over repeats against the share of training labels; bars are the "
+    caption += "95 % interval of the repeat in the middle (test patients)."
+    caption += left_out(len(tasks), len(everything), "tasks")
+    caption += left_out(len(shown), len(encoders), "encoders, the best with all labels,")
     return finished(figure, name, alt, caption, plots)
+
+
+def _learning_curve(
+    axes: Any, curve: EfficiencyCurve, label: str, style: Mapping[str, Any]
+) -> tuple[Any, Series]:
+    x, y = [p.fraction for p in curve.points], [p.value for p in curve.points]
+    (line,) = axes.plot(x, y, marker="o", markersize=3, **style)
+    bars = [p for p in curve.points if p.ci_low is not None]
+    axes.vlines(
+        [p.fraction for p in bars],
+        [p.ci_low for p in bars],
+        [p.ci_high for p in bars],
+        color=style["color"],
+        linewidth=0.7,
+        alpha=0.6,
+    )
+    texts = [f"[{number(p.ci_low)}, {number(p.ci_high)}], {p.n_train} images" for p in curve.points]
+    return line, Series(label, x, y, texts)
 
 
 def transfer_maps(name: str, matrices: Sequence[TransferMatrix], titles: Mapping[str, str]) -> Drawing:
     """Heat maps of trained-on against tested-on, one per encoder; for papers (the page shows them as tables)."""
-    matrices = matrices[:MAX_SERIES]
+    everything, matrices = matrices, matrices[:MAX_SERIES]
     figure, all_axes = _grid(len(matrices), each=2.5, top=0.75, bottom=1.1)
     from matplotlib.colors import LinearSegmentedColormap, to_rgba
 
     colours = LinearSegmentedColormap.from_list("accent", [to_rgba(SERIES[0], 0.06), to_rgba(SERIES[0], 0.7)])
     values = np.concatenate([m.values.ravel() for m in matrices])
-    low, high = np.nanmin(values), np.nanmax(values)
+    values = values[~np.isnan(values)]
+    low, high = (values.min(), values.max()) if len(values) else (0.0, 1.0)
     for m, axes in zip(matrices, all_axes, strict=True):
         axes.pcolormesh(m.values, cmap=colours, vmin=low, vmax=max(high, low + 1e-9), edgecolor="none")
         for i, j in np.ndindex(m.values.shape):
@@ -211,6 +237,7 @@ def transfer_maps(name: str, matrices: Sequence[TransferMatrix], titles: Mapping
         axes.set(title=titles.get(m.encoder, m.encoder))
     alt = "Transfer matrices; the tables hold the numbers."
     caption = f"{metric_name(matrices[0].metric)}: trained on the line, tested on the column."
+    caption += left_out(len(matrices), len(everything), "encoders")
     return finished(figure, name, alt, caption, [])
 
 

@@ -100,6 +100,8 @@ class Drawing:
     name: str
     svg: str
     """Stand-alone SVG file."""
+    pdf: bytes
+    """The same as a PDF file, for papers."""
     inline: str
     """The same for the page: no ids that could clash, colours as CSS variables."""
     alt: str
@@ -166,7 +168,7 @@ def finished(
 
     if stamps:
         figure.text(0.995, 0.01, " · ".join(stamps), ha="right", va="bottom", fontsize=7, color=MUTED)
-    buffer = io.BytesIO()
+    buffer, paper = io.BytesIO(), io.BytesIO()
     fonts = logging.getLogger("matplotlib.font_manager")
     level = fonts.level
     fonts.setLevel(logging.ERROR)
@@ -175,10 +177,12 @@ def finished(
         with warnings.catch_warnings(), matplotlib.rc_context({"svg.hashsalt": name}):
             warnings.simplefilter("ignore")
             figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "benchbench"})
+            figure.savefig(paper, format="pdf", metadata={"CreationDate": None, "Creator": "benchbench"})
     finally:
         fonts.setLevel(level)
     svg = _tidied(buffer.getvalue().decode(), name)
-    return Drawing(name, svg, _inline(svg), alt, caption, [_placed(figure, *plot) for plot in plots])
+    placed = [_placed(figure, *plot) for plot in plots]
+    return Drawing(name, svg, paper.getvalue(), _inline(svg), alt, caption, placed)
 
 
 def _tidied(svg: str, name: str) -> str:
@@ -199,9 +203,23 @@ def _inline(svg: str) -> str:
     body = re.sub(r'<svg([^>]*?) width="[^"]*"', r"<svg\1", body, count=1)
     body = re.sub(r'<svg([^>]*?) height="[^"]*"', r"<svg\1", body, count=1)
     body = body.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
+    body = re.sub(r' d="([^"]*)"', lambda m: f' d="{_short(m[1])}"', body)
+    body = re.sub(r' style="([^"]*)"', lambda m: f' style="{_terse(m[1])}"', body)
+    body = re.sub(r">\s+<", "><", body)
     for colour, variable in VARIABLES.items():
         body = body.replace(colour, f"var({variable})")
     return body
+
+
+def _terse(style: str) -> str:
+    """A style without spaces that mean nothing, and without the font, which the page sets for all."""
+    return re.sub(r"([:;]) ", r"\1", re.sub(r"font-family: [^;]*; ?", "", style))
+
+
+def _short(path: str) -> str:
+    """A path to a tenth of a point, which is below what a screen shows; paths are most of a page's bytes."""
+    tenths = re.sub(r"-?\d+\.\d+", lambda m: f"{float(m[0]):.1f}".removesuffix(".0"), path)
+    return re.sub(r"\s*([MLCQzZ])\s*", r"\1", tenths).strip()
 
 
 def _placed(

@@ -2,29 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ...analysis.model import EncoderView, Panel
+import numpy as np
+
+from ...analysis.model import Curve, EncoderView, Panel
+from ..tables import best_views
 from ..text import number, shortened
 from .base import GRID, MAX_SERIES, MUTED, Drawing, Series, finished, legend, look, rounded, unit_axes
 
 Axes = Any
+MOST_CLASSES = 20
 
 
-def panel_curves(panel: Panel, titles: Mapping[str, str], positions: Mapping[str, int]) -> Drawing | None:
+Titles = Mapping[str, str]
+Positions = Mapping[str, int]
+
+
+def curves(name: str, panel: Panel, titles: Titles, positions: Positions) -> Drawing | None:
     """ROC, precision-recall and calibration for a binary task; ROC by class for others. None without curves."""
-    views = _best(panel)
+    views = best_views(panel, MAX_SERIES)
     if not any(len(c.x) for v in views for c in v.roc):
         return None
     if panel.kind == "binary":
-        return _binary(panel, views, titles, positions)
-    return _by_class(panel, views, titles, positions)
+        return _binary(name, panel, views, titles, positions)
+    return _by_class(name, panel, views, titles, positions, _ROC)
 
 
-def _best(panel: Panel) -> list[EncoderView]:
-    by_name = {v.encoder: v for v in panel.views}
-    return [by_name[e.encoder] for e in panel.estimates if e.encoder in by_name][:MAX_SERIES]
+def recall(name: str, panel: Panel, titles: Titles, positions: Positions) -> Drawing | None:
+    """Precision against recall, class by class; None for a binary task, whose `curves` hold it."""
+    views = best_views(panel, MAX_SERIES)
+    if panel.kind == "binary" or not any(len(c.x) for v in views for c in v.precision_recall):
+        return None
+    return _by_class(name, panel, views, titles, positions, _PRECISION)
+
+
+def calibration(name: str, panel: Panel, titles: Titles, positions: Positions) -> Drawing | None:
+    """Calibration of the most probable class; None for a binary task, and where scores are no probabilities."""
+    views = [v for v in best_views(panel, MAX_SERIES) if v.reliability is not None]
+    if panel.kind == "binary" or not views:
+        return None
+    figure, (axes,) = unit_axes(10.0, 3.75, [(0.045, 0.235, 0.268, 0.665)])
+    bins = _draw_calibration(axes, views, titles, positions)
+    axes.set(
+        title="Calibration", xlabel="probability of the predicted class", ylabel="share predicted rightly"
+    )
+    legend(figure, _handles(axes), 0.3, 0.02)
+    errors = [(v, v.reliability.ece) for v in views if v.reliability]
+    alt = f"Calibration of the predicted class on {panel.title}. " + "; ".join(
+        f"{_title(v, titles)}: calibration error {number(error)}" for v, error in errors
+    )
+    text = "Share of images whose most probable class is right, against its probability, in ten bins."
+    plots = [(axes, "probability", "share right", bins, False)]
+    return finished(figure, name, alt, _caption(panel, views, text), plots, panel.shared_stamps)
+
+
+PANEL_FIGURES = {"curves": curves, "recall": recall, "calibration": calibration}
+"""Figures of one panel, by the first word of their names."""
 
 
 def _caption(panel: Panel, views: Sequence[EncoderView], text: str) -> str:
@@ -37,19 +73,14 @@ def _caption(panel: Panel, views: Sequence[EncoderView], text: str) -> str:
 
 
 def _binary(
-    panel: Panel, views: Sequence[EncoderView], titles: Mapping[str, str], positions: Mapping[str, int]
+    name: str, panel: Panel, views: Sequence[EncoderView], titles: Titles, positions: Positions
 ) -> Drawing:
     figure, axes = unit_axes(10.0, 3.75, [(x, 0.235, 0.268, 0.665) for x in (0.045, 0.385, 0.725)])
     roc = _draw_roc(axes[0], views, titles, positions)
     axes[0].set(title="ROC, with 95 % band of the best", xlabel="1 − specificity", ylabel="sensitivity")
-    recall = []
     prevalence = dict(panel.counts).get(panel.classes[1], 0) / max(panel.n, 1)
     axes[1].axhline(prevalence, color=MUTED, linewidth=0.8, linestyle=(0, (2, 2)))
-    for view in views:
-        curve = view.precision_recall[0]
-        axes[1].plot(curve.x, curve.y, drawstyle="steps-pre", **look(positions[view.encoder]))
-        name = f"{_title(view, titles)} (AP {number(curve.summary)})"
-        recall.append(Series(name, rounded(curve.x), rounded(curve.y)))
+    recalled = _draw_precision(axes[1], views, titles, positions)
     axes[1].set(title="Precision and recall", xlabel="recall", ylabel="precision")
     bins = _draw_calibration(axes[2], views, titles, positions)
     axes[2].set(title="Calibration", xlabel="predicted probability", ylabel="observed share")
@@ -63,20 +94,20 @@ def _binary(
     caption = _caption(
         panel,
         views,
-        f"Left: ROC curves; the shaded band is a pointwise 95 % bootstrap band over "
-        f"{'images' if panel.n_patients is None else 'patients'} for the encoder with the "
-        "highest value. Middle: precision against recall; the dotted line is the prevalence. Right: observed share "
-        "of positives against predicted probability in ten bins.",
+        "Left: ROC curves; the shaded band is a pointwise 95 % bootstrap band over "
+        f"{'images' if panel.n_patients is None else 'patients'} for the encoder with the highest value. "
+        "Middle: precision against recall; the dotted line is the prevalence. Right: observed share of positives "
+        "against predicted probability in ten bins.",
     )
     plots = [
         (axes[0], "1 − specificity", "sensitivity", roc, True),
-        (axes[1], "recall", "precision", recall, True),
+        (axes[1], "recall", "precision", recalled, True),
         (axes[2], "predicted", "observed", bins, False),
     ]
-    return finished(figure, f"curves-{panel.id}", alt, caption, plots, panel.shared_stamps)
+    return finished(figure, name, alt, caption, plots, panel.shared_stamps)
 
 
-def _title(view: EncoderView, titles: Mapping[str, str]) -> str:
+def _title(view: EncoderView, titles: Titles) -> str:
     return titles.get(view.encoder, view.encoder)
 
 
@@ -85,11 +116,20 @@ def _handles(axes: Axes) -> dict[str, Any]:
     return dict(zip(labels, handles, strict=True))
 
 
+READ_OFF = 32
+"""Points of a curve that the tooltip interpolates between."""
+
+
+def _read_off(curve: Curve) -> tuple[list[float], list[float]]:
+    kept = np.unique(np.linspace(0, len(curve.x) - 1, min(len(curve.x), READ_OFF)).astype(int))
+    return rounded(curve.x[kept]), rounded(curve.y[kept])
+
+
 def _draw_roc(
     axes: Axes,
     views: Sequence[EncoderView],
-    titles: Mapping[str, str],
-    positions: Mapping[str, int],
+    titles: Titles,
+    positions: Positions,
     c: int = 0,
 ) -> list[Series]:
     axes.plot([0, 1], [0, 1], color=GRID, linewidth=1)
@@ -102,13 +142,27 @@ def _draw_roc(
                 curve.band.x, curve.band.low, curve.band.high, color=style["color"], alpha=0.15, linewidth=0
             )
         axes.plot(curve.x, curve.y, label=_title(view, titles), zorder=4 - i / 10, **style)
-        name = f"{_title(view, titles)} (area {number(curve.summary)})"
-        found.append(Series(name, rounded(curve.x), rounded(curve.y)))
+        area = "" if curve.summary is None else f" (area {number(curve.summary)})"
+        name = f"{_title(view, titles)}{area}"
+        found.append(Series(name, *_read_off(curve)))
+    return found
+
+
+def _draw_precision(
+    axes: Axes, views: Sequence[EncoderView], titles: Titles, positions: Positions, c: int = 0
+) -> list[Series]:
+    found = []
+    for view in views:
+        curve = view.precision_recall[c]
+        style = look(positions[view.encoder])
+        axes.plot(curve.x, curve.y, drawstyle="steps-pre", label=_title(view, titles), **style)
+        name = f"{_title(view, titles)} (AP {number(curve.summary)})"
+        found.append(Series(name, *_read_off(curve)))
     return found
 
 
 def _draw_calibration(
-    axes: Axes, views: Sequence[EncoderView], titles: Mapping[str, str], positions: Mapping[str, int]
+    axes: Axes, views: Sequence[EncoderView], titles: Titles, positions: Positions
 ) -> list[Series]:
     axes.plot([0, 1], [0, 1], color=GRID, linewidth=1)
     found = []
@@ -119,20 +173,37 @@ def _draw_calibration(
         style = look(positions[view.encoder])
         if i == 0:
             axes.vlines(r.predicted, r.low, r.high, color=style["color"], linewidth=0.8, alpha=0.6)
-        axes.plot(
-            r.predicted, r.observed, marker="o", markersize=2.5, linewidth=1.0, **{**style, "linestyle": "-"}
-        )
+        line = {**style, "linestyle": "-", "linewidth": 1.0, "marker": "o", "markersize": 2.5}
+        axes.plot(r.predicted, r.observed, label=_title(view, titles), **line)
         labels = [f"n = {int(n)}" for n in r.counts]
         name = f"{_title(view, titles)} (error {number(r.ece)}, Brier {number(r.brier)})"
         found.append(Series(name, rounded(r.predicted), rounded(r.observed), labels))
     return found
 
 
+@dataclass(frozen=True)
+class _Kind:
+    """A curve that is drawn class by class."""
+
+    of: Callable[[EncoderView], tuple[Curve, ...]]
+    draw: Callable[..., list[Series]]
+    title: str
+    x: str
+    y: str
+    summary: str
+
+
 def _by_class(
-    panel: Panel, views: Sequence[EncoderView], titles: Mapping[str, str], positions: Mapping[str, int]
+    name: str,
+    panel: Panel,
+    views: Sequence[EncoderView],
+    titles: Titles,
+    positions: Positions,
+    kind: _Kind,
 ) -> Drawing:
-    """Small ROC plots side by side, one per class that has cases on both sides."""
-    shown = [c for c in range(len(panel.classes)) if any(len(v.roc[c].x) for v in views)]
+    """Small plots side by side, one per class that has cases on both sides."""
+    possible = [c for c in range(len(panel.classes)) if any(len(kind.of(v)[c].x) for v in views)]
+    shown = possible[:MOST_CLASSES]
     columns = min(len(shown), 5)
     lines = -(-len(shown) // columns)
     height = 0.55 + 2.25 * lines
@@ -145,17 +216,31 @@ def _by_class(
     plots = []
     counts = dict(panel.counts)
     for c, axes in zip(shown, all_axes, strict=True):
-        drawn = [v for v in views if len(v.roc[c].x)]
-        series = _draw_roc(axes, drawn, titles, positions, c)
-        name = panel.classes[c]
-        axes.set_title(f"{shortened(name, 20)} (n = {counts.get(name, 0)})")
-        plots.append((axes, "1 − specificity", "sensitivity", series, True))
+        drawn = [v for v in views if len(kind.of(v)[c].x)]
+        series = kind.draw(axes, drawn, titles, positions, c)
+        axes.set_title(f"{shortened(panel.classes[c], 20)} (n = {counts.get(panel.classes[c], 0)})")
+        plots.append((axes, kind.x, kind.y, series, True))
     legend(figure, _handles(all_axes[0]), 0.3, 0.02)
-    alt = f"ROC curves of each class against the rest on {panel.title}. " + "; ".join(
+    alt = f"{kind.title} of each class against the rest on {panel.title}; {kind.summary}. " + "; ".join(
         f"{_title(v, titles)}: "
-        + ", ".join(f"{panel.classes[c]} {number(v.roc[c].summary)}" for c in shown if len(v.roc[c].x))
+        + ", ".join(
+            f"{panel.classes[c]} {number(kind.of(v)[c].summary)}" for c in shown if len(kind.of(v)[c].x)
+        )
         for v in views
     )
-    kind = "label" if panel.kind == "multilabel" else "class against the rest"
-    caption = _caption(panel, views, f"ROC curves, one plot per {kind}: sensitivity over 1 − specificity.")
-    return finished(figure, f"curves-{panel.id}", alt, caption, plots, panel.shared_stamps)
+    each = "label" if panel.kind == "multilabel" else "class against the rest"
+    text = f"{kind.title}, one plot per {each}: {kind.y} over {kind.x}."
+    if len(shown) < len(possible):
+        text += f" The first {len(shown)} of {len(possible)} classes are drawn; classes.csv holds all."
+    return finished(figure, name, alt, _caption(panel, views, text), plots, panel.shared_stamps)
+
+
+_ROC = _Kind(lambda v: v.roc, _draw_roc, "ROC curves", "1 − specificity", "sensitivity", "areas")
+_PRECISION = _Kind(
+    lambda v: v.precision_recall,
+    _draw_precision,
+    "Precision-recall curves",
+    "recall",
+    "precision",
+    "average precisions",
+)
