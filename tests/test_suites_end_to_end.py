@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,19 @@ SMALL = "untrained/test_vit"
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Every dataset, simulated small."""
+    """Every dataset, simulated small; those with rare classes larger, so that every part has some of them."""
     root = tmp_path_factory.mktemp("simulated")
-    arguments = ["data", "simulate", "--all", "--root", str(root), "--images", "40"]
-    result = CliRunner().invoke(bench, arguments, catch_exceptions=False, standalone_mode=False)
-    assert not result.return_value, result.output
+    _simulate(root, "--all", "--images", "40")
+    for name in ("brset", "oct_signatures"):
+        shutil.rmtree(root / name)
+    _simulate(root, "brset", "oct_signatures", "--images", "240")
     return root
+
+
+def _simulate(root: Path, *arguments: str) -> None:
+    command = ["data", "simulate", *arguments, "--root", str(root)]
+    result = CliRunner().invoke(bench, command, catch_exceptions=False, standalone_mode=False)
+    assert not result.return_value, result.output
 
 
 @pytest.mark.slow

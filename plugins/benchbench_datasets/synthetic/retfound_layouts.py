@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchbench.api import DatasetInfo
 from benchbench.datasets.loading import balanced_classes, resolve_options
-from benchbench.splits import SplitSpec, make_split
+from benchbench.splits import PARTS, SplitSpec, make_split
 
 from .writing import save, start
 
@@ -63,6 +63,11 @@ def write_retfound(root: Path, n: int | None, seed: int, name: str) -> None:
             ids,
         )
         labels = info.tasks[0].labels(frame)
+        for (
+            part
+        ) in PARTS:  # the archives have a folder for every class, also where a small part has no image of it
+            for name_of_class in classes:
+                (root / folder / part / name_of_class).mkdir(parents=True)
         for image_id, path, part, label in zip(ids, frame["path"], parts, labels, strict=True):
             if part and label == label:
                 stem = Path(path).stem if origin != "idrid" else str(image_id).replace("/", "_")
