@@ -96,7 +96,9 @@ def survey(
     progress: Callable[[int, int, str], None] | None = None,
 ) -> Survey:
     """Look at every input of a suite. With `simulate`, simulated datasets that are not there yet are written."""
-    registry = with_local_datasets(registry, roots.data)
+    registry = with_local_datasets(
+        registry, roots.data, [t.task.rpartition("/")[0] for t in file.suite.tasks]
+    )
     tasks, metrics = _tasks(file, registry)
     names = dict.fromkeys(t.rpartition("/")[0] for t in tasks)
     for i, name in enumerate(file.suite.datasets):

@@ -8,15 +8,19 @@ kind and classes.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..api import Access, DatasetInfo, Task
-from ..errors import DataError, PluginError
+from ..errors import DataError, PluginError, SuiteError
 from ..plugins import Registry
+from ..yamlfile import read_yaml
 from .reading import IMAGE_SUFFIXES, Problems, code, read_table, table
 
 if TYPE_CHECKING:
@@ -46,14 +50,27 @@ def local_names(registry: Registry, data_root: Path | None) -> list[str]:
     if data_root is None or not data_root.is_dir():
         return []
     known = set(registry.datasets) | {a for d in registry.datasets.values() for a in d.aliases}
-    found = sorted(p.parent for p in data_root.glob(f"*/{TABLE}") if p.parent.name not in known)
+    tables = (p for p in data_root.glob(f"*/{TABLE}") if p.is_file())  # reading a pipe would never end
+    found = sorted(p.parent for p in tables if p.parent.name not in known)
     return [folder.name for folder in found if "image" in _header(folder / TABLE)]
 
 
-def with_local_datasets(registry: Registry, data_root: Path | None) -> Registry:
-    """The registry together with the folders of the data root that hold a labels.csv."""
-    own = {name: local_dataset(data_root / name) for name in local_names(registry, data_root) if data_root}
+def with_local_datasets(registry: Registry, data_root: Path | None, wanted: Iterable[str]) -> Registry:
+    """The registry together with those of the `wanted` names that are folders of the data root with a labels.csv.
+
+    Other folders are not looked at: whatever is wrong with them is no concern of this suite.
+    """
+    known = set(registry.datasets) | {a for d in registry.datasets.values() for a in d.aliases}
+    own = {}
+    for name in dict.fromkeys(wanted):
+        if data_root is not None and name not in known and _is_own(data_root, name):
+            own[name] = local_dataset(data_root / name)
     return dataclasses.replace(registry, datasets={**registry.datasets, **own}) if own else registry
+
+
+def _is_own(data_root: Path, name: str) -> bool:
+    """Whether `name` is a folder directly below the data root (and no path to elsewhere) with a labels.csv."""
+    return name not in ("", ".", "..") and Path(name).name == name and (data_root / name / TABLE).is_file()
 
 
 def find_dataset(registry: Registry, name: str, data_root: Path | None) -> DatasetInfo:
@@ -61,7 +78,7 @@ def find_dataset(registry: Registry, name: str, data_root: Path | None) -> Datas
     try:
         return registry.dataset(name)
     except PluginError:
-        if data_root is not None and (data_root / name / TABLE).is_file():
+        if data_root is not None and _is_own(data_root, name):
             return local_dataset(data_root / name)
         raise
 
@@ -73,6 +90,12 @@ def local_dataset(folder: Path) -> DatasetInfo:
         DataError: no column ``image``, no usable label column, or a dataset.yaml that does not fit.
     """
     frame = read_table(folder / TABLE, ("image",), folder.name)
+    if repeated := sorted(set(frame.columns[frame.columns.duplicated()])):
+        raise DataError(
+            f"{folder.name}: labels.csv has two columns of the same name: {', '.join(repeated)}.",
+            where=str(folder / TABLE),
+            fix="rename or remove one of them",
+        )
     card = _read_card(folder / CARD)
     tasks = tuple(_tasks(frame, card, folder))
     if not tasks:
@@ -86,20 +109,20 @@ def local_dataset(folder: Path) -> DatasetInfo:
     parts = {_SPLITS.get(str(s).casefold(), "") for s in frame["split"]} if "split" in frame else set()
     return DatasetInfo(
         name=folder.name,
-        title=str(card.get("title", folder.name)),
-        modality="oct" if card.get("modality") == "oct" else "cfp",
+        title=card.title or folder.name,
+        modality=card.modality,
         tasks=tasks,
         access=Access(
             route="a folder of your own",
-            licence=str(card.get("licence", "not stated")),
+            licence=card.licence,
             redistributable=False,
             steps=("Put images and labels.csv into one folder of the data root.",),
             layout=f"{folder.name}/\n  labels.csv     image,patient,eye,split,<label>,...\n  images/ ...",
         ),
-        citation=str(card.get("citation", "")),
+        citation=card.citation,
         load=functools.partial(_load, tasks=tasks),
         cluster="patient_id" if has_patients else None,
-        paired_eyes=not has_patients and bool(card.get("several_images_per_patient", False)),
+        paired_eyes=not has_patients and card.several_images_per_patient,
         default_split="official" if {"train", "test"} <= parts else "grouped_stratified",
     )
 
@@ -110,27 +133,49 @@ def _header(path: Path) -> list[str]:
     return [c.strip().strip('"') for c in first.replace(";", ",").replace("\t", ",").split(",")]
 
 
-def _read_card(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    import yaml
+class TaskCard(BaseModel):
+    """What dataset.yaml may say of a task."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    title: str | None = None
+    kind: Literal["binary", "ordinal", "multiclass"] | None = None
+    classes: tuple[str, ...] = ()
+
+
+class DatasetCard(BaseModel):
+    """A dataset.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    title: str | None = None
+    modality: Literal["cfp", "oct"] = "cfp"
+    licence: str = "not stated"
+    citation: str = ""
+    several_images_per_patient: bool = False
+    tasks: dict[str, TaskCard | None] = {}
+
+
+def _read_card(path: Path) -> DatasetCard:
+    if not path.exists():
+        return DatasetCard()
     try:
-        card = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"dataset.yaml cannot be read: {error}", where=str(path)) from error
-    known = {"title", "modality", "licence", "citation", "several_images_per_patient", "tasks"}
-    if not isinstance(card, dict) or set(card) - known or not isinstance(card.get("tasks", {}), dict):
+        source = read_yaml(path, CARD)
+    except SuiteError as error:
+        raise DataError(error.what, where=error.where, fix=error.fix, details=error.details) from error
+    try:
+        return DatasetCard.model_validate(source.value)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise DataError(
             "dataset.yaml is not understood.",
-            where=str(path),
-            fix=f"its keys are {', '.join(sorted(known))}; tasks maps a column to {{kind: ..., classes: [...]}}",
-        )
-    return card
+            where=source.where(error.errors()[0]["loc"]),
+            details=faults,
+            fix=f"its keys are {', '.join(DatasetCard.model_fields)}; "
+            f"tasks maps a column to {{{', '.join(TaskCard.model_fields)}}}",
+        ) from error
 
 
-def _tasks(frame: pd.DataFrame, card: Mapping[str, Any], folder: Path) -> list[Task]:
-    declared = card.get("tasks", {})
+def _tasks(frame: pd.DataFrame, card: DatasetCard, folder: Path) -> list[Task]:
+    declared = card.tasks
     unknown = [c for c in declared if c not in frame.columns]
     if unknown:
         raise DataError(
@@ -140,18 +185,18 @@ def _tasks(frame: pd.DataFrame, card: Mapping[str, Any], folder: Path) -> list[T
         )
     tasks = []
     for column in declared or [c for c in frame.columns if c not in RESERVED]:
-        settings = declared.get(column) or {}
-        classes = tuple(str(c) for c in settings.get("classes", ())) or _guess_classes(frame[column])
+        settings = declared.get(column) or TaskCard()
+        classes = settings.classes or _guess_classes(frame[column])
         if not 2 <= len(classes) <= MAX_CLASSES:
             continue
-        kind: Any = settings.get("kind") or ("binary" if len(classes) == 2 else "multiclass")
-        if kind not in ("binary", "ordinal", "multiclass") or (kind == "binary") != (len(classes) == 2):
+        kind = settings.kind or ("binary" if len(classes) == 2 else "multiclass")
+        if (kind == "binary") != (len(classes) == 2):
             raise DataError(
                 f"The task {column!r} cannot be of kind {kind!r} with {len(classes)} classes.",
                 where=str(folder / CARD),
                 fix="binary needs two classes; ordinal and multiclass more",
             )
-        title = str(settings.get("title", column.replace("_", " ")))
+        title = settings.title or column.replace("_", " ")
         tasks.append(
             Task(
                 column, title, kind, classes, column, provenance=f"column {column!r} of {folder.name}/{TABLE}"
@@ -167,7 +212,7 @@ def _guess_classes(values: pd.Series) -> tuple[str, ...]:
         numbers = {float(w) for w in words}
     except ValueError:
         return tuple(sorted(words, key=lambda w: (w.casefold() not in _NEGATIVE, w)))
-    if not numbers or any(n != int(n) or not 0 <= n < MAX_CLASSES for n in numbers):
+    if not numbers or any(not n.is_integer() or not 0 <= n < MAX_CLASSES for n in numbers):
         return ()
     return tuple(str(k) for k in range(int(max(numbers)) + 1))
 
@@ -220,6 +265,7 @@ def _find_file(root: Path, name: str) -> Path | None:
             *(name + s for suffix in sorted(IMAGE_SUFFIXES) for s in (suffix, suffix.upper())),
         ):
             path = base / candidate
-            if path.is_file() and ".." not in Path(candidate).parts:
-                return path
+            with contextlib.suppress(OSError):  # a cell may hold more than a file name can be long
+                if path.is_file() and ".." not in Path(candidate).parts:
+                    return path
     return None
