@@ -74,9 +74,13 @@ class StoreAccess:
         state = next(e for e in self.survey.encoders if e.info is encoder)
         key = (state.label, dataset)
         if key not in self._embeddings:
-            request = embed_request(state)
-            found = embed(self.store, [request], image_set(self.survey, dataset), device=self.device)
-            self._embeddings[key] = next(iter(found.values()))
+            for _ in range(2):  # a damaged shard is set aside and computed again, once
+                request = embed_request(state)
+                found = embed(self.store, [request], image_set(self.survey, dataset), device=self.device)
+                self._embeddings[key] = rows = next(iter(found.values()))
+                if not (fault := rows.fault):
+                    break
+                self.store.quarantine(rows.artefact, fault)
         return self._embeddings[key]
 
     def images(self, encoder: EncoderInfo, dataset: str) -> ImageSource:
@@ -151,6 +155,26 @@ class EmbedJob:
         return ""
 
 
+@dataclass(frozen=True)
+class PublishJob:
+    """Joining the parts that workers have computed, and computing whatever they did not, as a job of its own.
+
+    It needs the device as well, which the process that gives out the work may not have (a cluster's login node).
+    """
+
+    plan: Plan | SharedPlan
+    positions: tuple[int, ...]
+    store_root: Path
+    device: str
+
+    def __call__(self) -> dict[str, str]:
+        """The failures, as `embed_all` returns them."""
+        plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
+        cells = [plan.cells[i] for i in self.positions]
+        device = pinned(self.device, self.store_root)
+        return embed_all(cells, plan.survey, Store(self.store_root), device, lambda done, total, note: None)
+
+
 def embed_jobs(
     source: SharedPlan, cells: Iterable[Cell], survey: Survey, store: Store, device: str, workers: int
 ) -> list[EmbedJob]:
@@ -198,6 +222,20 @@ def _embed_singly(
 
 
 @dataclass(frozen=True)
+class Busy:
+    """Another process is computing this cell."""
+
+    holder: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """Another process had computed this cell by the time its turn came."""
+
+    artefact: Artefact
+
+
+@dataclass(frozen=True)
 class CellJob:
     """One cell as a job that any engine can run."""
 
@@ -205,21 +243,19 @@ class CellJob:
     position: int
     store_root: Path
     device: str
+    wait: bool = False
+    """Wait for another process that computes the cell, instead of answering that it is busy."""
 
-    def __call__(self) -> Artefact | Failure:
+    def __call__(self) -> Artefact | Failure | Found | Busy:
         plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
         device = pinned(self.device, self.store_root) if isinstance(self.plan, SharedPlan) else self.device
         cell = plan.cells[self.position]
         store = Store(self.store_root)
-        with claim(store, cell.id, wait=False) as ours:
-            if ours:
-                return compute_cell(cell, plan.survey, store, device=device)
-        log.info(
-            "%s is being computed by %s: waiting for it",
-            cell.name,
-            holder(store, cell.id) or "another process",
-        )
-        with claim(store, cell.id):
+        with claim(store, cell.id, wait=self.wait) as ours:
+            if not ours:
+                return Busy(holder(store, cell.id) or "another process")
+            if (found := store.find("predictions", cell.id)) is not None:
+                return Found(found)
             return compute_cell(cell, plan.survey, store, device=device)
 
 
