@@ -128,13 +128,20 @@ def _harmless() -> list[Any]:
 
 def unwrap(content: Mapping[str, Any], wrappers: Iterable[str] = WRAPPERS) -> Mapping[str, Any]:
     """The innermost mapping that holds tensors; a wrapper ``a/b`` names a path of keys."""
+    found: Mapping[str, Any] | None = content
+    while found is not None:  # a loop: files may be nested as deeply as their author likes
+        content, found = found, _inner(found, wrappers)
+    return content
+
+
+def _inner(content: Mapping[str, Any], wrappers: Iterable[str]) -> Mapping[str, Any] | None:
     for wrapper in wrappers:
         inner: Any = content
         for key in wrapper.split("/"):
             inner = inner.get(key) if isinstance(inner, Mapping) else None
         if isinstance(inner, Mapping) and inner:
-            return unwrap(inner, wrappers)
-    return content
+            return inner
+    return None
 
 
 def tensors(

@@ -1,8 +1,8 @@
 """Claims: who is computing what, so that processes and hosts that share a store do not do the same work twice.
 
 A claim is a lock on a file in the store. The operating system drops it when its holder dies, however that happens, so
-there is no time-out to choose and no clock to trust. Work is correct without claims (results are published in one
-rename, and equal work gives equal results); they only save the second computation.
+there is no time-out to choose and no clock to trust (docs/decisions/0005-locks.md). Work is correct without claims
+(results are published in one rename, and equal work gives equal results); they only save the second computation.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +24,6 @@ POLL_S = 0.2
 
 def _paths(store: Store, key: str) -> tuple[Path, Path]:
     folder = store.root / "claims" / key[:2]
-    folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{key}.lock", folder / f"{key}.json"
 
 
@@ -33,20 +32,8 @@ def holder(store: Store, key: str) -> str:
     try:
         record = json.loads(_paths(store, key)[1].read_bytes())
         return f"process {record['process']} on {record['host']} since {record['since']}"
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return ""
-
-
-def abandoned(store: Store, key: str) -> bool:
-    """Whether the last holder of `key` died: its record is there, and nobody holds the lock."""
-    lock_path, record_path = _paths(store, key)
-    if not record_path.is_file():
-        return False
-    try:
-        with FileLock(lock_path, timeout=0):
-            return record_path.is_file()
-    except (Timeout, NotImplementedError):
-        return False
 
 
 @contextlib.contextmanager
@@ -55,23 +42,50 @@ def claim(store: Store, key: str, *, wait: bool = True) -> Iterator[bool]:
     lock_path, record_path = _paths(store, key)
     lock = FileLock(lock_path)
     try:
+        lock_path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=-1 if wait else 0, poll_interval=POLL_S)
     except Timeout:
         yield False
         return
-    except NotImplementedError:  # a file system without locks: work on, at worst something is computed twice
+    except (NotImplementedError, OSError):
+        # No locks here, or a store that may only be read: work on, at worst something is computed twice.
         yield True
         return
     try:
-        record = {
-            "process": os.getpid(),
-            "host": socket.gethostname(),
-            "since": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
         with contextlib.suppress(OSError):
-            record_path.write_text(json.dumps(record))
+            record_path.write_text(json.dumps(_record()))
         yield True
     finally:
         with contextlib.suppress(OSError):
             record_path.unlink()
         lock.release()
+
+
+def _record() -> dict[str, object]:
+    return {
+        "process": os.getpid(),
+        "host": socket.gethostname(),
+        "since": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+@contextlib.contextmanager
+def claims(store: Store, keys: Iterable[str], waiting: Callable[[str], None]) -> Iterator[None]:
+    """Hold the claims on all keys; `waiting(holder)` is called before waiting for another process.
+
+    Everybody takes them in the same order, so nobody waits in a circle.
+    """
+    with contextlib.ExitStack() as held:
+        for key in sorted(keys):
+            if not held.enter_context(claim(store, key, wait=False)):
+                waiting(holder(store, key) or "another process")
+                held.enter_context(claim(store, key))
+        yield
+
+
+def is_claimed(store: Store, key: str) -> bool:
+    """Whether a living process holds the claim on `key`; False where that cannot be known."""
+    if not _paths(store, key)[0].exists():
+        return False
+    with claim(store, key, wait=False) as ours:
+        return not ours

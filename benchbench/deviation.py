@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
+from .machine import choose_device
 from .plan import Plan
 from .results import Deviation
 from .store import Store, atomic_write, content_key
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from .embedding import ImageSet
+    from .embedding import EmbedRequest, ImageSet
     from .inference import Runner
 
 log = logging.getLogger("benchbench")
@@ -25,10 +28,13 @@ IMAGES = 16
 """Spread evenly over the dataset."""
 
 
-def measure_deviations(plan: Plan, store: Store, device: str) -> tuple[Deviation, ...]:
+def measure_deviations(
+    plan: Plan, store: Store, device: str, run: Callable[[Callable[[], Any]], Any]
+) -> tuple[Deviation, ...]:
     """Of every encoder with `decode: fast` on every dataset that it works on; measured once, then from the store.
 
-    What cannot be measured says why; it never fails a run.
+    What cannot be measured says why; it never fails a run. `run` runs a job where the work of the plan runs, on the
+    `device` there.
     """
     found = []
     for state in plan.survey.encoders:
@@ -36,7 +42,7 @@ def measure_deviations(plan: Plan, store: Store, device: str) -> tuple[Deviation
             cells = [c for c in plan.cells if c.encoder is state and c.id]
             names = dict.fromkeys(n.rpartition("/")[0] for c in cells for n in c.spec.tasks)
             try:
-                found.extend(_of_encoder(state, tuple(names), plan, store, device))
+                found.extend(_of_encoder(state, tuple(names), plan, store, device, run))
             except Exception as error:  # the results of the run are worth more than this remark on them
                 log.warning("the deviation of %s cannot be measured: %s", state.label, error)
                 reason = (str(error) or type(error).__name__).splitlines()[0]
@@ -45,30 +51,48 @@ def measure_deviations(plan: Plan, store: Store, device: str) -> tuple[Deviation
 
 
 def _of_encoder(
-    state: EncoderState, datasets: tuple[str, ...], plan: Plan, store: Store, device: str
+    state: EncoderState,
+    datasets: tuple[str, ...],
+    plan: Plan,
+    store: Store,
+    device: str,
+    run: Callable[[Callable[[], Any]], Any],
 ) -> list[Deviation]:
     from .embedding import embedding_identity
-    from .inference import Runner
     from .passes import embed_request, image_set
 
-    request, runner = embed_request(state), None
+    request = embed_request(state)
+    sets = {name: image_set(plan.survey, name) for name in datasets}
+    identities = {
+        name: {**embedding_identity(request, images), "what": "deviation", "count": IMAGES}
+        for name, images in sets.items()
+    }
+    kept = {name: store.find("deviation", content_key(identity)) for name, identity in identities.items()}
+    missing = [name for name in datasets if kept[name] is None]
+    if missing:
+        measured = run(functools.partial(_measure, request, [sets[name] for name in missing], device))
+        for name, distances in zip(missing, measured, strict=True):
+            identity = identities[name]
+            kept[name] = store.publish(
+                "deviation", content_key(identity), identity, functools.partial(_write, distances)
+            )
     found = []
-    for name in datasets:
-        images = image_set(plan.survey, name)
-        identity = {**embedding_identity(request, images), "what": "deviation", "count": IMAGES}
-        key = content_key(identity)
-        artefact = store.find("deviation", key)
-        if artefact is None:
-            runner = runner or Runner(request, device)
-            distances = [float(d) for d in _distances(runner, images)]
-
-            def write(folder: Path, values: list[float] = distances) -> None:
-                atomic_write(folder / "distances.json", json.dumps(values).encode())
-
-            artefact = store.publish("deviation", key, identity, write)
+    for name, artefact in kept.items():
+        assert artefact is not None
         values = json.loads((artefact.folder / "distances.json").read_bytes())
         found.append(Deviation(state.label, name, len(values), sum(values) / len(values), max(values)))
     return found
+
+
+def _measure(request: EmbedRequest, sets: list[ImageSet], device: str) -> list[list[float]]:
+    from .inference import Runner
+
+    runner = Runner(request, choose_device(device))
+    return [[float(d) for d in _distances(runner, images)] for images in sets]
+
+
+def _write(distances: list[float], folder: Path) -> None:
+    atomic_write(folder / "distances.json", json.dumps(distances).encode())
 
 
 def _distances(runner: Runner, images: ImageSet) -> np.ndarray:

@@ -7,11 +7,11 @@ is computed after an interruption has the same bytes as without it.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from .api import Preprocess
+from .claims import claims
 from .context import ImageSource
 from .images.pipeline import StageTimes, prepared_batches
 from .inference import EmbedRequest, Runner, automatic_batch, check_finite, cpu_threads
@@ -134,13 +135,13 @@ def embed(
     found = {key: open_embeddings(store, key) for key in wanted}
     missing = {key: wanted[key] for key in wanted if found[key] is None}
     if missing:
-        with _locked(store, missing, progress):
+        with _claimed(store, missing, progress):
             found.update(
                 {key: open_embeddings(store, key) for key in missing}
             )  # another process may have done it
             missing = {key: wanted[key] for key in missing if found[key] is None}
             job = _Job(store, missing, images, device, batch_size, threads, part_rows, progress, times)
-            with cpu_threads(threads):
+            with cpu_threads(job.threads):
                 found.update(job.run())
     return {key: rows for key in wanted if (rows := found[key]) is not None}
 
@@ -159,7 +160,7 @@ def parts_to_do(
     for key, request in missing.items():
         parts = Parts(store, "embeddings", embedding_identity(request, images), key, len(images))
         count = -(-len(images) // parts.layout(job.layout)["part"])
-        needed.update(i for i in range(count) if not parts.path(i).exists())
+        needed.update(i for i in range(count) if not parts.has(i))
     return tuple(sorted(needed))
 
 
@@ -176,27 +177,18 @@ def embed_share(
     wanted = {content_key(embedding_identity(r, images)): r for r in requests}
     missing = {key: r for key, r in wanted.items() if open_embeddings(store, key) is None}
     job = _Job(store, missing, images, device, None, threads, None, None, StageTimes())
-    with cpu_threads(threads):
+    with cpu_threads(job.threads):
         job.run(parts)
 
 
-@contextlib.contextmanager
-def _locked(store: Store, keys: Mapping[str, Any], progress: Progress | None) -> Iterator[None]:
-    """Hold the locks of all keys; taken in one order by everybody, so nobody waits in a circle."""
-    from filelock import FileLock, Timeout
+def _claimed(store: Store, keys: Iterable[str], progress: Progress | None) -> AbstractContextManager[None]:
+    """Hold the claims of all keys, telling the progress display when another process has one."""
 
-    folder = store.root / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as held:
-        for key in sorted(keys):
-            lock = FileLock(folder / f"{key}.lock")
-            try:
-                held.enter_context(lock.acquire(timeout=0))
-            except Timeout:
-                if progress:
-                    progress(0, 1, "waiting for another process that does the same work")
-                held.enter_context(lock.acquire())
-        yield
+    def waiting(who: str) -> None:
+        if progress:
+            progress(0, 1, f"waiting for {who}, which does the same work")
+
+    return claims(store, keys, waiting)
 
 
 class _Job:
@@ -237,10 +229,10 @@ class _Job:
         self.done, self.total = 0, len(self.images) * len(self.requests)
         for (batch, part), keys in groups.items():
             for index, start in enumerate(range(0, len(self.images), part)):
-                rows = range(start, min(start + part, len(self.images)))
-                todo = [key for key in keys if not parts[key].path(index).exists()]
                 if share is not None and index not in share:
                     continue
+                rows = range(start, min(start + part, len(self.images)))
+                todo = [key for key in keys if not parts[key].has(index)]
                 self.done += len(rows) * (len(keys) - len(todo))
                 if todo:
                     self._part(todo, parts, index, rows, batch)
@@ -355,7 +347,7 @@ def prepared_images_many(
     found = {name: open_prepared(store, p, images) for name, p in recipes.items()}
     if missing := {name: recipes[name] for name in recipes if found[name] is None}:
         keys = {content_key(prepared_identity(p, images)): p for p in missing.values()}
-        with _locked(store, keys, progress):
+        with _claimed(store, keys, progress):
             found.update({name: open_prepared(store, p, images) for name, p in missing.items()})
             missing = {name: p for name, p in missing.items() if found[name] is None}
             found.update(_prepare(store, missing, images, progress, threads or usable_cores(), times))
@@ -377,7 +369,7 @@ def _prepare(
         parts[name].layout({"part": PREPARED_PART_ROWS})
     for index, start in enumerate(range(0, len(images), PREPARED_PART_ROWS)):
         rows = range(start, min(start + PREPARED_PART_ROWS, len(images)))
-        todo = {name: p for name, p in recipes.items() if not parts[name].path(index).exists()}
+        todo = {name: p for name, p in recipes.items() if not parts[name].has(index)}
         if todo:
             kept: dict[str, list[np.ndarray]] = {name: [] for name in todo}
             cut = [range(i, min(i + 32, rows.stop)) for i in range(rows.start, rows.stop, 32)]

@@ -75,6 +75,8 @@ def _hash(signature: str) -> str:
 def _read(path: Path) -> dict[str, str]:
     try:
         known = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
-    return known if isinstance(known, dict) else {}
+    if not isinstance(known, dict):
+        return {}
+    return {k: v for k, v in known.items() if isinstance(v, str) and len(v) == 64 and k.count("|") >= 3}

@@ -1,55 +1,65 @@
-"""What is known of runs that are going on, read from their folders."""
+"""What is known of runs that are going on, read from their folders and from the store's claims."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from .claims import abandoned
+from .claims import is_claimed
 from .store import Store, content_key
-
-SILENT_S = 30 * 60
-"""Where no lock tells: a run writes to its log every ten seconds, but a long training epoch may keep it silent."""
 
 
 def run_key(folder: Path) -> str:
-    """What a run claims while it goes on, so that its death shows at once."""
-    return content_key({"run folder": str(folder.resolve())})
+    """Name of the claim that a run holds as long as it lives."""
+    return content_key({"run": str(folder.resolve())})
 
 
-def live_runs(store: Store, folder: Path, done: int, total: int) -> Iterator[str]:
-    """One line for each run of a suite that has not finished, newest first, with the time left."""
+def live_runs(folder: Path, store: Store, left: int) -> Iterator[str]:
+    """One line for each run of a suite that has not said how it ended, newest first.
+
+    Args:
+        folder: Where the runs of the suite lie.
+        store: The store that they work on, whose claims tell the living from the dead.
+        left: Cells that are not done.
+    """
     for path in sorted(folder.glob("*/run.json"), reverse=True):
         if path.parent.is_symlink():
             continue
-        try:
-            info = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            continue
+        info = _read(path)
         if info.get("status") == "running":
-            now = datetime.now(UTC)
-            elapsed = (now - datetime.fromisoformat(info["started"])).total_seconds()
-            silent = now.timestamp() - _last_change(path.parent)
-            if abandoned(store, run_key(path.parent)):
-                state = "was killed: the same command carries on"
-            else:
-                state = _state(elapsed, silent, total - done)
+            state = _state(info, left) if is_claimed(store, run_key(path.parent)) else _ENDED
             yield f"  {path.parent.name}: {state}; {_last_line(path.parent)}"
 
 
-def _state(elapsed: float, silent: float, left: int) -> str:
-    """In words: going on, or most likely killed."""
-    if silent > SILENT_S:
-        return f"no sign of life for {silent / 60:.0f} min, most likely it was killed: the same command carries on"
-    return f"started {elapsed:.0f} s ago, {left} cells left"
+_ENDED = "it was killed: the same command carries on"
 
 
-def _last_change(folder: Path) -> float:
-    return max(
-        (p.stat().st_mtime for p in (folder / "run.json", folder / "log.txt") if p.exists()), default=0.0
-    )
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        info = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def _state(info: Mapping[str, Any], left: int) -> str:
+    where = f"process {info['process']} on {info['host']}, " if info.get("host") else ""
+    return f"{where}started {_age_s(info):.0f} s ago, {left} cells left"
+
+
+def _age_s(info: Mapping[str, Any]) -> float:
+    """Seconds since the start; 0 where another clock wrote a time to come, or none that can be read."""
+    try:
+        started = datetime.fromisoformat(str(info.get("started")))
+    except ValueError:
+        return 0.0
+    if started.tzinfo is None:
+        started = started.replace(tzinfo=UTC)
+    return max(0.0, time.time() - started.timestamp())
 
 
 def _last_line(folder: Path) -> str:

@@ -97,6 +97,16 @@ def _memory_bytes() -> int:
         return 0
 
 
+def peak_memory_mib() -> float | None:
+    """Largest resident memory of this process so far, in MiB; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(kib / 1024 if sys.platform != "darwin" else kib / 2**20, 1)
+
+
 def git_commit(folder: Path) -> str:
     """Commit of the checkout that holds `folder`, with "+changes" if it was edited; empty outside git."""
 

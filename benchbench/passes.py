@@ -110,6 +110,49 @@ class EmbedJob:
         return ""
 
 
+@dataclass(frozen=True)
+class PrepareJob:
+    """Preparing images for the cells that train on them, as a job of its own: where the work runs."""
+
+    plan: Plan | SharedPlan
+    positions: tuple[int, ...]
+    store_root: Path
+
+    def __call__(self) -> list[ImagePass]:
+        """What was decoded, as `prepare_all` adds it."""
+        plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
+        passes: list[ImagePass] = []
+        prepare_all(
+            [plan.cells[i] for i in self.positions], plan.survey, Store(self.store_root), _silent, passes
+        )
+        return passes
+
+
+@dataclass(frozen=True)
+class PublishJob:
+    """Joining the parts that workers have computed, and computing whatever they did not, as a job of its own.
+
+    It needs the device as well, which the process that gives out the work may not have (a cluster's login node).
+    """
+
+    plan: Plan | SharedPlan
+    positions: tuple[int, ...]
+    store_root: Path
+    device: str
+
+    def __call__(self) -> tuple[dict[str, str], list[ImagePass]]:
+        """The failures, as `embed_all` returns them, and what was decoded."""
+        plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
+        cells = [plan.cells[i] for i in self.positions]
+        device = pinned(self.device, self.store_root)
+        passes: list[ImagePass] = []
+        return embed_all(cells, plan.survey, Store(self.store_root), device, _silent, passes), passes
+
+
+def _silent(done: int, total: int, note: str) -> None:
+    """No progress: a worker has no display."""
+
+
 def embed_jobs(
     source: SharedPlan, cells: Iterable[Cell], survey: Survey, store: Store, device: str, workers: int
 ) -> list[EmbedJob]:

@@ -231,7 +231,7 @@ class RunInfo:
     started: str
     finished: str
     status: str
-    """"running", "done", "failed" (some cells failed) or "interrupted"."""
+    """"running", "done", "failed" (some cells failed, or an error ended the run) or "interrupted"."""
     versions: Mapping[str, str]
     hardware: Mapping[str, str]
     git_commit: str
@@ -242,6 +242,8 @@ class RunInfo:
     audit: tuple[AuditFinding, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
     """Seconds by stage of this invocation."""
+    memory_mib: Mapping[str, float] = field(default_factory=dict)
+    """Largest resident memory of the run's own process by the end of each stage, in MiB."""
     cells: Mapping[str, int] = field(default_factory=dict)
     """How many cells were computed, cached, failed, missing."""
     passes: tuple[ImagePass, ...] = ()
@@ -249,6 +251,9 @@ class RunInfo:
     deviations: tuple[Deviation, ...] = ()
     """Of every encoder with ``decode: fast``, by dataset."""
     demo: bool = False
+    host: str = ""
+    process: int = 0
+    """Which process on which host; for looking at a run that goes on."""
     schema_version: int = SCHEMA_VERSION
 
     def task(self, name: str) -> TaskRecord:

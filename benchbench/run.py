@@ -8,32 +8,44 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import shlex
+import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import assemble
 from .claims import claim, holder
 from .deviation import measure_deviations
-from .engines import EngineConfig, run_jobs
+from .engines import Engine, EngineConfig
 from .engines.shared import SharedPlan, share
 from .errors import AuditError, BenchError
 from .live import run_key
-from .machine import git_commit, hardware, versions
-from .passes import embed_all, embed_jobs, embed_request, prepare_all
+from .logs import RunLog
+from .machine import git_commit, hardware, peak_memory_mib, versions
+from .passes import PrepareJob, PublishJob, embed_all, embed_jobs, embed_request, needed_images, prepare_all
 from .plan import Cell, Plan
 from .plugins import Registry
 from .progress import reporting
-from .results import AuditFinding, ImagePass, RunInfo, read_rows, to_json, write_predictions, write_rows
+from .results import (
+    AuditFinding,
+    Deviation,
+    ImagePass,
+    RunInfo,
+    read_rows,
+    to_json,
+    write_predictions,
+    write_rows,
+)
 from .store import Artefact, Store, atomic_write, content_key
-from .work import CellJob, Failure, Progress
+from .work import Busy, CellJob, Failure, Progress
 
 if TYPE_CHECKING:
     from .cost import CostRow
@@ -69,32 +81,90 @@ def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> O
     """Execute a plan and write the run's folder."""
     started = datetime.now(UTC)
     folder = new_folder(options.out / plan.suite.name, started)
-    with claim(store, run_key(folder)), _logging_to(folder / "log.txt"):
+    log_file = folder / "log.txt"
+    with (
+        RunLog(log_file).attached(),
+        claim(store, run_key(folder), wait=False),
+        Engine(options.engine, log_file) as engine,
+    ):
         findings = _audit(plan)
-        info = _start_info(plan, registry, options, started, findings)
-        atomic_write(folder / "run.json", to_json(info).encode())
-        clock: dict[str, float] = {}
-        try:
-            passes: list[ImagePass] = []
+        record = _Record(folder, _start_info(plan, registry, options, started, findings))
+        log.debug("process %d on %s: %s", record.info.process, record.info.host, record.info.command)
+        with record.until_the_end():
+            stages = _Stages()
             with _announced(plan, store):
-                artefacts, computed, failures = _compute(plan, store, options, clock, passes)
-                deviations = measure_deviations(plan, store, options.device)
-            info = dataclasses.replace(info, passes=tuple(passes), deviations=deviations)
-            finished = _finish(plan, folder, info, artefacts, computed, failures, clock)
-            with _timed(clock, "cost"):
-                _write_cost(plan, store, options, folder, artefacts)
-        except KeyboardInterrupt:
-            stopped = dataclasses.replace(info, status="interrupted", finished=_stamp(datetime.now(UTC)))
-            atomic_write(folder / "run.json", to_json(stopped).encode())
-            raise
-        info = finished
-        report = _render(folder, registry, info, clock)
+                results = _compute(plan, store, engine, options, record, stages)
+                results.deviations = _deviations(plan, store, engine, options)
+            _finish(plan, record, results, stages)
+            with stages.timed("cost"):
+                _write_cost(plan, store, engine, options, folder, results)
+            report = _render(folder, registry, record, stages)
     _point_latest(folder)
-    reasons = [Failure(plan.cells[i].name, reason) for i, reason in failures.items()]
-    reasons += [Failure(*refusal) for refusal in assemble.refusals(plan, artefacts)]
+    reasons = [Failure(plan.cells[i].name, reason) for i, reason in results.failures.items()]
+    reasons += [Failure(*refusal) for refusal in assemble.refusals(plan, results.artefacts)]
+    cells = record.info.cells
     return Outcome(
-        folder, report, tuple(reasons), info.cells.get("computed", 0), info.cells.get("cached", 0), info
+        folder, report, tuple(reasons), cells.get("computed", 0), cells.get("cached", 0), record.info
     )
+
+
+class _Record:
+    """run.json, kept true at every moment of a run's life."""
+
+    def __init__(self, folder: Path, info: RunInfo) -> None:
+        self.folder, self.info = folder, info
+        self.update()
+
+    def update(self, **changes: Any) -> None:
+        """Change some fields and write the file."""
+        self.info = dataclasses.replace(self.info, **changes)
+        atomic_write(self.folder / "run.json", to_json(self.info).encode())
+
+    @contextlib.contextmanager
+    def until_the_end(self) -> Iterator[None]:
+        """Say how the run ended, whatever ends it."""
+        try:
+            yield
+        except BaseException as error:
+            status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+            log.debug("the run ends: %s", status, exc_info=error)
+            with contextlib.suppress(OSError):  # a full disk is told by the error itself
+                self.update(status=status, finished=_stamp(datetime.now(UTC)))
+            raise
+
+
+class _Stages:
+    """Seconds of every stage, and the largest resident memory of this process by its end."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.memory_mib: dict[str, float] = {}
+
+    @contextlib.contextmanager
+    def timed(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - started, 3)
+            if peak := peak_memory_mib():
+                self.memory_mib[stage] = peak
+                log.debug("%s: %.1f s, peak memory so far %.0f MiB", stage, self.seconds[stage], peak)
+
+
+@dataclass
+class _Results:
+    """What the cells came to."""
+
+    artefacts: dict[str, Artefact] = field(default_factory=dict)
+    """By cell id."""
+    failures: dict[int, str] = field(default_factory=dict)
+    """Reasons by position in the plan."""
+    computed: int = 0
+    """Cells that this run computed; the others with an artefact came from the store, or from another process."""
+    passes: list[ImagePass] = field(default_factory=list)
+    """Passes over images."""
+    deviations: tuple[Deviation, ...] = ()
 
 
 @contextlib.contextmanager
@@ -122,29 +192,6 @@ def new_folder(parent: Path, moment: datetime) -> Path:
             folder.mkdir()
             return folder
     raise BenchError("No free name for the run's folder.", where=str(parent))
-
-
-@contextlib.contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    handler.setLevel(logging.DEBUG)
-    log.addHandler(handler)
-    log.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        handler.close()
-
-
-@contextlib.contextmanager
-def _timed(clock: dict[str, float], stage: str) -> Iterator[None]:
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        clock[stage] = clock.get(stage, 0.0) + time.perf_counter() - started
 
 
 def _audit(plan: Plan) -> tuple[AuditFinding, ...]:
@@ -182,7 +229,7 @@ def _start_info(
         finished="",
         status="running",
         versions=versions(),
-        hardware=hardware(options.device),
+        hardware=_hardware(options),
         git_commit=git_commit(Path(__file__).parent),
         plugins=tuple((p.origin.distribution, p.origin.version) for p in registry.loaded),
         datasets=tuple(assemble.dataset_record(survey, d) for d in survey.datasets.values()),
@@ -190,66 +237,106 @@ def _start_info(
         protocols=assemble.protocol_records(plan),
         audit=findings,
         demo=plan.demo,
+        host=socket.gethostname(),
+        process=os.getpid(),
     )
 
 
-def _compute(
-    plan: Plan, store: Store, options: Options, clock: dict[str, float], passes: list[ImagePass]
-) -> tuple[dict[str, Artefact], int, dict[int, str]]:
-    """Artefacts by cell id, how many of them were computed here, and reasons of failure by position in the plan.
+def _hardware(options: Options) -> dict[str, str]:
+    if options.engine.name == "dask":  # known when a worker is there
+        return {**hardware(), "device": f"{options.device}, on the workers"}
+    return hardware(options.device)
 
-    Passes over images go into `passes`.
-    """
-    todo = [(i, c) for i, c in enumerate(plan.cells) if c.status == "run"]
-    artefacts: dict[str, Artefact] = {}
-    failures: dict[int, str] = {}
-    computed = 0
-    for cell in plan.cells:
-        if cell.status == "cached":
-            found = store.find("predictions", cell.id)
-            if found is not None:
-                artefacts[cell.id] = found
-    if todo:
-        with _timed(clock, "prepare"), reporting("preparing images") as progress:
-            prepare_all([c for _, c in todo], plan.survey, store, progress, passes)
-        if options.engine.name != "local":
-            with _timed(clock, "embed"), reporting("embedding, in parts") as progress:
-                _embed_on_workers(plan, [c for _, c in todo], store, options, progress)
-        with _timed(clock, "embed"), reporting("embedding") as progress:
-            lost = embed_all([c for _, c in todo], plan.survey, store, options.device, progress, passes)
-        with _timed(clock, "cells"), reporting("cells") as progress:
-            ready: list[int] = []
-            for position, cell in todo:
-                if reason := _lost_reason(cell, lost):
-                    failures[position] = reason
-                else:
-                    ready.append(position)
-            jobs = cell_jobs(plan, ready, store, options)
-            for done, (index, result) in enumerate(run_jobs(options.engine, jobs)):
-                position = ready[index]
-                if isinstance(result, Failure):
-                    failures[position] = result.reason
-                else:
-                    artefacts[plan.cells[position].id] = result.artefact
-                    computed += result.computed
-                progress(done + 1, len(ready), plan.cells[position].name)
-    return artefacts, computed, failures
+
+def _compute(
+    plan: Plan, store: Store, engine: Engine, options: Options, record: _Record, stages: _Stages
+) -> _Results:
+    """Embed what is needed, then compute the cells that are not in the store."""
+    results = _Results()
+    todo: list[int] = []
+    for position, cell in enumerate(plan.cells):
+        found = store.find("predictions", cell.id) if cell.status == "cached" else None
+        if found is not None:
+            results.artefacts[cell.id] = found
+        elif cell.status != "missing":
+            todo.append(position)
+    if not todo:
+        return results
+    place = engine.hardware(options.device)
+    record.update(hardware=place)
+    source: Plan | SharedPlan = plan if engine.here else share(plan, store)
+    device = place["device"]
+    cells = [plan.cells[i] for i in todo]
+    if needed_images(cells):
+        with stages.timed("prepare"), reporting("preparing images") as progress:
+            if engine.config.name == "dask":
+                results.passes += engine.one(PrepareJob(source, tuple(todo), store.root))
+            else:
+                prepare_all(cells, plan.survey, store, progress, results.passes)
+    with stages.timed("embed"), reporting("embedding") as progress:
+        if isinstance(source, Plan):
+            lost = embed_all(cells, plan.survey, store, device, progress, results.passes)
+        else:
+            lost, passes = _embed_on_workers(plan, todo, source, store, engine, device, progress)
+            results.passes += passes
+    with stages.timed("cells"), reporting("cells") as progress:
+        ready = []
+        for position in todo:
+            if reason := _lost_reason(plan.cells[position], lost):
+                results.failures[position] = reason
+            else:
+                ready.append(position)
+        _compute_cells(plan, ready, source, store, engine, device, results, progress)
+    return results
+
+
+def _compute_cells(
+    plan: Plan,
+    ready: list[int],
+    source: Plan | SharedPlan,
+    store: Store,
+    engine: Engine,
+    device: str,
+    results: _Results,
+    progress: Progress,
+) -> None:
+    """Compute cells; those that another process is busy with come last, when most of them are done."""
+    done = 0
+    busy: list[int] = []
+    for wait, positions in ((False, ready), (True, busy)):
+        jobs = [CellJob(source, i, store.root, device, wait) for i in positions]
+        for index, result in engine.run(jobs):
+            position = positions[index]
+            cell = plan.cells[position]
+            if isinstance(result, Busy):
+                log.info("%s is being computed by %s: it is looked at again later", cell.name, result.holder)
+                busy.append(position)
+                continue
+            if isinstance(result, Failure):
+                results.failures[position] = result.reason
+            else:
+                results.artefacts[cell.id] = result.artefact
+                results.computed += result.computed
+            done += 1
+            progress(done, len(ready), cell.name)
 
 
 def _embed_on_workers(
-    plan: Plan, cells: list[Cell], store: Store, options: Options, progress: Progress
-) -> None:
-    """Let the workers compute parts; publishing them, and whatever failed, is left to the caller."""
-    workers = max(2, options.engine.jobs)
-    jobs = embed_jobs(share(plan, store), cells, plan.survey, store, options.device, workers)
-    for done, (index, problem) in enumerate(run_jobs(options.engine, jobs)):
+    plan: Plan,
+    todo: list[int],
+    source: SharedPlan,
+    store: Store,
+    engine: Engine,
+    device: str,
+    progress: Progress,
+) -> tuple[dict[str, str], list[ImagePass]]:
+    """Let the workers compute parts, then one of them publish them; the failures as of `embed_all`, and its passes."""
+    cells = [plan.cells[i] for i in todo]
+    jobs = embed_jobs(source, cells, plan.survey, store, device, engine.workers)
+    for done, (index, problem) in enumerate(engine.run(jobs)):
         progress(done + 1, len(jobs), problem.splitlines()[0] if problem else jobs[index].dataset)
-
-
-def cell_jobs(plan: Plan, positions: list[int], store: Store, options: Options) -> list[CellJob]:
-    """One job per cell; workers elsewhere get the plan through the store."""
-    source: Plan | SharedPlan = plan if options.engine.name == "local" else share(plan, store)
-    return [CellJob(source, i, store.root, options.device) for i in positions]
+    lost, passes = engine.one(PublishJob(source, tuple(todo), store.root, device))
+    return lost, passes
 
 
 def _lost_reason(cell: Cell, lost: Mapping[str, str]) -> str:
@@ -262,45 +349,51 @@ def _lost_reason(cell: Cell, lost: Mapping[str, str]) -> str:
     return ""
 
 
+def _where_the_work_runs(engine: Engine, job: Callable[[], Any]) -> Any:
+    """The result of a job: of one here, unless the machine that gives out the work is not the one that does it."""
+    return engine.one(job) if engine.config.name == "dask" else job()
+
+
+def _deviations(plan: Plan, store: Store, engine: Engine, options: Options) -> tuple[Deviation, ...]:
+    return measure_deviations(plan, store, options.device, functools.partial(_where_the_work_runs, engine))
+
+
 def _write_cost(
-    plan: Plan, store: Store, options: Options, folder: Path, artefacts: Mapping[str, Artefact]
+    plan: Plan, store: Store, engine: Engine, options: Options, folder: Path, results: _Results
 ) -> None:
     """cost.csv: what the suite asks to be measured, and what the protocols took."""
     from .cost import protocol_rows, write_cost
 
-    rows = [*_measured_cost(plan, store, options)]
-    rows += protocol_rows(read_rows(folder / "rows.csv"), assemble.cell_records(artefacts))
+    rows = [*_measured_cost(plan, store, engine, options)]
+    rows += protocol_rows(read_rows(folder / "rows.csv"), assemble.cell_records(results.artefacts))
     if rows:
         write_cost(folder / "cost.csv", rows)
 
 
-def _measured_cost(plan: Plan, store: Store, options: Options) -> tuple[CostRow, ...]:
+def _measured_cost(plan: Plan, store: Store, engine: Engine, options: Options) -> tuple[CostRow, ...]:
     config = plan.suite.suite.cost
     if config.measure == "off":
         return ()
     from .cost import measure_encoders
 
+    measure = functools.partial(
+        measure_encoders,
+        [embed_request(e) for e in plan.survey.encoders],
+        config,
+        store=store,
+        device=engine.hardware(options.device)["device"],
+        fresh=options.fresh,
+        labels=[e.label for e in plan.survey.encoders],
+    )
+    if engine.config.name == "dask":
+        found: tuple[CostRow, ...] = engine.one(measure)
+        return found
     with reporting("measuring cost") as progress:
-        return measure_encoders(
-            [embed_request(e) for e in plan.survey.encoders],
-            config,
-            store=store,
-            device=options.device,
-            fresh=options.fresh,
-            labels=[e.label for e in plan.survey.encoders],
-            progress=progress,
-        )
+        return measure(progress=progress)
 
 
-def _finish(
-    plan: Plan,
-    folder: Path,
-    info: RunInfo,
-    artefacts: Mapping[str, Artefact],
-    computed: int,
-    failures: Mapping[int, str],
-    clock: Mapping[str, float],
-) -> RunInfo:
+def _finish(plan: Plan, record: _Record, results: _Results, stages: _Stages) -> None:
+    folder, artefacts, failures = record.folder, results.artefacts, results.failures
     rows = assemble.build_rows(plan, artefacts, failures)
     write_rows(folder / "rows.csv", rows)
     write_predictions(folder / "predictions.parquet", assemble.build_predictions(plan, artefacts))
@@ -309,29 +402,28 @@ def _finish(
     if plan.suite.source.text:
         atomic_write(folder / "suite.yaml", plan.suite.source.text.encode())
     done = sum(c.id in artefacts for c in plan.cells)
-    info = dataclasses.replace(
-        info,
+    record.update(
         finished=_stamp(datetime.now(UTC)),
         status="failed" if failures or assemble.refusals(plan, artefacts) else "done",
-        timings={k: round(v, 3) for k, v in clock.items()},
+        passes=tuple(results.passes),
+        deviations=results.deviations,
+        timings=stages.seconds,
+        memory_mib=stages.memory_mib,
         cells={
-            "computed": computed,
-            "cached": done - computed,
+            "computed": results.computed,
+            "cached": done - results.computed,
             "failed": len(failures),
             "missing": plan.count("missing"),
         },
     )
-    atomic_write(folder / "run.json", to_json(info).encode())
-    return info
 
 
-def _render(folder: Path, registry: Registry, info: RunInfo, clock: dict[str, float]) -> Path:
+def _render(folder: Path, registry: Registry, record: _Record, stages: _Stages) -> Path:
     from .report import write_report
 
-    with _timed(clock, "report"):
+    with stages.timed("report"):
         report = write_report(folder, sections=registry.sections)
-    timed = dataclasses.replace(info, timings={k: round(v, 3) for k, v in clock.items()})
-    atomic_write(folder / "run.json", to_json(timed).encode())
+    record.update(timings=stages.seconds, memory_mib=stages.memory_mib)
     return report
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .errors import StoreError
-from .store import Artefact, Store, atomic_write
+from .store import Artefact, Store, atomic_write, sha256_of, unwritable
 
 INDEX = "index.json"
 NOTES = "notes.json"
@@ -51,6 +51,12 @@ class ShardedRows:
         """How the rows were computed (device, batch size, seconds); not part of the identity."""
         return dict(json.loads((self.artefact.folder / NOTES).read_bytes()))
 
+    @property
+    def fault(self) -> str:
+        """What is wrong with the first damaged shard, or an empty string; reads every shard once per process."""
+        names = (shard_name(i) for i in range(-(-len(self) // self.shard_rows)))
+        return next((found for name in names if (found := self.artefact.fault(name))), "")
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -64,9 +70,16 @@ class ShardedRows:
         return {}
 
     def _shard(self, index: int) -> np.ndarray:
-        """One shard, mapped when it is first needed: opening a million rows stays instant."""
+        """One shard, mapped and checked when it is first needed: opening a million rows stays instant."""
         if index not in self._opened:
-            self._opened[index] = np.load(self.artefact.folder / shard_name(index), mmap_mode="r")
+            name = shard_name(index)
+            if fault := self.artefact.fault(name):
+                raise StoreError(
+                    f"A file of the store is damaged: {fault}.",
+                    where=str(self.artefact.folder / name),
+                    fix="bench cache verify moves it aside; the same command then computes it again",
+                )
+            self._opened[index] = np.load(self.artefact.folder / name, mmap_mode="r")
         return self._opened[index]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
@@ -101,6 +114,7 @@ class Parts:
     def __init__(self, store: Store, kind: str, identity: Mapping[str, Any], key: str, rows: int) -> None:
         self.store, self.kind, self.identity, self.key, self.rows = store, kind, identity, key, rows
         self.folder = store.scratch(key)
+        self._sound: set[int] = set()
 
     def layout(self, wanted: Mapping[str, int]) -> dict[str, int]:
         """How the work is cut (part and batch rows). Interrupted work goes on as it began: same bytes."""
@@ -109,30 +123,56 @@ class Parts:
             begun = {str(k): int(v) for k, v in json.loads(path.read_bytes()).items()}
             if set(begun) == set(wanted):
                 return begun
-        for part in self.folder.glob("part-*.npy"):  # cut in a way nobody knows any more
+        for part in self.folder.glob("part-*"):  # cut in a way nobody knows any more
             part.unlink()
         atomic_write(path, json.dumps(dict(wanted)).encode())
         return dict(wanted)
 
     def path(self, index: int) -> Path:
-        """File of part `index`; it exists when the part is complete."""
+        """File of part `index`; what `has` says of it counts, not that it exists."""
         return self.folder / f"part-{index:06d}.npy"
 
+    def has(self, index: int) -> bool:
+        """Whether part `index` is finished and has the bytes it was written with; a damaged one is set aside."""
+        if index in self._sound or not self.path(index).exists():
+            return index in self._sound
+        if self._recorded(index) == sha256_of(self.path(index)):
+            self._sound.add(index)
+            return True
+        self._set_aside(index)
+        return False
+
     def write(self, index: int, rows: np.ndarray) -> None:
-        """Keep a finished part; readers see all of it or nothing."""
+        """Keep a finished part and its checksum; readers see all of it or nothing."""
         try:
             handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".part.", suffix=".tmp")
             with os.fdopen(handle, "wb") as stream:
                 np.save(stream, rows)
                 stream.flush()
                 os.fsync(stream.fileno())
+            checksum = json.dumps({"sha256": sha256_of(Path(temporary))})
+            atomic_write(self._record(index), checksum.encode())  # first: a part without one is not believed
             os.replace(temporary, self.path(index))
         except OSError as error:
-            raise StoreError(
-                f"The store cannot be written: {error.strerror or error}.",
-                where=str(self.folder),
-                fix="free some space; finished parts are kept, and the same command carries on",
-            ) from error
+            raise unwritable(self.folder, error) from error
+        self._sound.add(index)
+
+    def _record(self, index: int) -> Path:
+        return self.path(index).with_suffix(".json")
+
+    def _recorded(self, index: int) -> str:
+        try:
+            return str(json.loads(self._record(index).read_bytes())["sha256"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return "unknown"
+
+    def _set_aside(self, index: int) -> None:
+        self._sound.discard(index)
+        self.store.set_aside(
+            self.path(index),
+            f"part-{self.key}-{index:06d}",
+            "it does not have the checksum it was written with",
+        )
 
     def publish(
         self,
@@ -152,8 +192,8 @@ class Parts:
 
         def write(folder: Path) -> None:
             for shard, first in enumerate(range(0, count, shard_parts)):
-                parts = [self.path(i) for i in range(first, min(first + shard_parts, count))]
-                _join(parts, folder / shard_name(shard), row_shape, dtype)
+                parts = range(first, min(first + shard_parts, count))
+                self._join(parts, folder / shard_name(shard), row_shape, dtype)
             (folder / INDEX).write_text(json.dumps(index))
             (folder / NOTES).write_text(json.dumps(dict(notes), indent=1, sort_keys=True))
 
@@ -161,19 +201,28 @@ class Parts:
         shutil.rmtree(self.folder, ignore_errors=True)
         return ShardedRows.open(artefact)
 
-
-def _join(parts: list[Path], target: Path, row_shape: tuple[int, ...], dtype: Any) -> None:
-    if len(parts) == 1:
-        try:
-            os.link(parts[0], target)  # no second copy of large files
-        except OSError:
-            shutil.copyfile(parts[0], target)
-        return
-    arrays = [np.load(p, mmap_mode="r") for p in parts]
-    rows = sum(len(a) for a in arrays)
-    out = np.lib.format.open_memmap(target, "w+", dtype=np.dtype(dtype), shape=(rows, *row_shape))
-    start = 0
-    for array in arrays:
-        out[start : start + len(array)] = array
-        start += len(array)
-    out.flush()
+    def _join(self, parts: range, target: Path, row_shape: tuple[int, ...], dtype: Any) -> None:
+        """Join parts to one shard. They are checked again: hours may lie between writing and joining them."""
+        for index in parts:
+            if self._recorded(index) != sha256_of(self.path(index)):
+                self._set_aside(index)
+                raise StoreError(
+                    "A finished part of the work was damaged before it was joined.",
+                    where=str(self.path(index)),
+                    fix="it was moved aside: run the same command again, which computes it anew",
+                )
+        paths = [self.path(i) for i in parts]
+        if len(paths) == 1:
+            try:
+                os.link(paths[0], target)  # no second copy of large files
+            except OSError:
+                shutil.copyfile(paths[0], target)
+            return
+        arrays = [np.load(p, mmap_mode="r") for p in paths]
+        rows = sum(len(a) for a in arrays)
+        out = np.lib.format.open_memmap(target, "w+", dtype=np.dtype(dtype), shape=(rows, *row_shape))
+        start = 0
+        for array in arrays:
+            out[start : start + len(array)] = array
+            start += len(array)
+        out.flush()

@@ -1,8 +1,9 @@
 """The store: content-addressed files that survive a crash at any instant.
 
 An artefact is a folder ``<root>/<kind>/<key[:2]>/<key>/`` whose files are described, with size and sha256, by a
-``manifest.json`` written last. A folder without a readable manifest is unfinished work: it is never read, and
-`gc` removes it. Keys are hashes over canonical JSON of everything that can change the content.
+``manifest.json`` written last, and get their name in one rename. A folder of that name whose manifest cannot be read,
+names no files, or belongs to another key is corrupt: it is moved to quarantine and said. Keys are hashes over
+canonical JSON of everything that can change the content.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -21,6 +23,7 @@ from typing import Any
 
 from .errors import StoreError
 
+log = logging.getLogger("benchbench")
 STORE_VARIABLE = "BENCHBENCH_STORE"
 KINDS = ("prepared", "embeddings", "predictions", "cost", "deviation")
 MANIFEST = "manifest.json"
@@ -64,9 +67,11 @@ def atomic_write(path: Path, data: bytes) -> None:
             os.fsync(stream.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a full disk names no file by itself
         raise
     sync_folder(path.parent)
 
@@ -115,6 +120,16 @@ class Artefact:
         """Size of all files."""
         return sum(f.bytes for f in self.files.values())
 
+    def fault(self, name: str) -> str:
+        """What is wrong with a file, or an empty string; hashed once in the life of a process."""
+        found = _stat_fault(self, name)
+        if found or (seen := _seen(self.folder / name)) in _sound:
+            return found
+        if sha256_of(self.folder / name) != self.files[name].sha256:
+            return f"{name} does not have the checksum it was written with"
+        _sound.add(seen)
+        return ""
+
 
 class Store:
     """Content-addressed files below one root."""
@@ -136,14 +151,18 @@ class Store:
         """The artefact, if it is complete and its files are what the manifest says; else None.
 
         Small artefacts are hashed every time, large ones where a file changed since it was written; a corrupt
-        artefact is moved to quarantine, so that it is computed anew.
+        artefact is moved to quarantine, so that it is computed anew. The files of large ones are hashed when they
+        are first opened (`Artefact.fault`).
         """
         folder = self.folder(kind, key)
-        artefact = _read_manifest(kind, key, folder)
-        if artefact is None:
+        if not folder.exists():
             return None
-        fault = _first_fault(artefact, deep=artefact.bytes < ALWAYS_HASHED)
-        if fault:
+        try:
+            artefact = _read_manifest(kind, key, folder)
+        except _BadManifest as error:
+            self.set_aside(folder, f"{kind}-{key}", str(error))
+            return None
+        if fault := _first_fault(artefact, deep=artefact.bytes < ALWAYS_HASHED):
             self.quarantine(artefact, fault)
             return None
         return artefact
@@ -159,7 +178,7 @@ class Store:
             temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{key}."))
             os.chmod(temporary, 0o777 & ~_umask())
         except OSError as error:
-            raise _unwritable(self.root, error) from error
+            raise unwritable(self.root, error) from error
         try:
             write(temporary)
             self._seal(temporary, identity, time.monotonic() - started)
@@ -180,14 +199,16 @@ class Store:
             sync_folder(final.parent)
         except OSError as error:
             shutil.rmtree(temporary, ignore_errors=True)
-            raise _unwritable(self.root, error) from error
+            raise unwritable(self.root, error) from error
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
-        artefact = _read_manifest(kind, key, final)
-        if artefact is None:
-            raise StoreError("An artefact vanished right after it was written.", where=str(final))
-        return artefact
+        try:
+            return _read_manifest(kind, key, final)
+        except _BadManifest as error:
+            raise StoreError(
+                f"An artefact cannot be read right after it was written: {error}.", where=str(final)
+            ) from error
 
     @staticmethod
     def _seal(folder: Path, identity: Mapping[str, Any], seconds: float) -> None:
@@ -209,20 +230,21 @@ class Store:
 
     def quarantine(self, artefact: Artefact, fault: str) -> Path:
         """Move a corrupt artefact aside, with the reason beside it."""
-        target = self.root / "quarantine" / f"{artefact.kind}-{artefact.key}-{time.time_ns()}"
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(artefact.folder, target)
-            atomic_write(target.with_suffix(".reason.txt"), (fault + "\n").encode())
-        import logging
+        return self.set_aside(artefact.folder, f"{artefact.kind}-{artefact.key}", fault)
 
-        logging.getLogger("benchbench").warning(
-            "%s/%s is corrupt (%s): moved to %s and computed again",
-            artefact.kind,
-            artefact.key,
-            fault,
-            target,
-        )
+    def set_aside(self, path: Path, name: str, fault: str) -> Path:
+        """Move a corrupt file or folder to quarantine, with the reason beside it; it will be computed again."""
+        target = self.root / "quarantine" / f"{name}-{time.time_ns()}"
+        moved = f"moved to {target}"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(path, target)
+            atomic_write(target.with_name(f"{target.name}.reason.txt"), (fault + "\n").encode())
+        except FileNotFoundError:
+            pass  # another process has moved it
+        except OSError as error:
+            moved = f"it cannot be moved away ({error.strerror})"
+        log.warning("%s is corrupt (%s): %s and computed again", path, fault, moved)
         return target
 
     def artefacts(self, kinds: tuple[str, ...] = KINDS) -> Iterator[Artefact]:
@@ -230,13 +252,18 @@ class Store:
         for kind in kinds:
             for manifest in sorted((self.root / kind).glob(f"??/*/{MANIFEST}")):
                 if not manifest.parent.name.startswith("."):
-                    artefact = _read_manifest(kind, manifest.parent.name, manifest.parent)
-                    if artefact is not None:
-                        yield artefact
+                    with contextlib.suppress(_BadManifest):
+                        yield _read_manifest(kind, manifest.parent.name, manifest.parent)
 
     def verify(self) -> tuple[tuple[Artefact, str], ...]:
         """Hash every file of every artefact; returns those that are corrupt, with the fault."""
-        faults = []
+        faults: list[tuple[Artefact, str]] = []
+        for kind in KINDS:
+            for folder in sorted((self.root / kind).glob("??/[!.]*")):
+                try:
+                    _read_manifest(kind, folder.name, folder)
+                except _BadManifest as error:
+                    faults.append((Artefact(kind, folder.name, folder, {}, {}, "", 0.0), str(error)))
         for artefact in self.artefacts():
             fault = _first_fault(artefact, deep=True)
             if fault:
@@ -244,16 +271,15 @@ class Store:
         return tuple(faults)
 
     def leftovers(self, older_than_s: float = 24 * 3600) -> tuple[Path, ...]:
-        """Unfinished folders, scratch and quarantine that nothing has touched for a while."""
+        """Unfinished folders, scratch, shared plans and quarantine that nothing has touched for a while."""
         now = time.time()
         found: list[Path] = []
         for kind in KINDS:
             for folder in (self.root / kind).glob("??/*"):
                 if folder.name.startswith(".") or not (folder / MANIFEST).is_file():
                     found.append(folder)
-        found.extend((self.root / "scratch").glob("??/*"))
-        found.extend((self.root / "quarantine").glob("*"))
-        found.extend((self.root / "simulated").glob(".making-*"))
+        for place in ("scratch/??/*", "quarantine/*", "plans/*", "simulated/.making-*"):
+            found.extend(self.root.glob(place))
         return tuple(p for p in found if now - _newest(p) > older_than_s)
 
 
@@ -263,33 +289,68 @@ def _newest(path: Path) -> float:
     return max(times)
 
 
-def _unwritable(root: Path, error: OSError) -> StoreError:
+def unwritable(place: Path, error: OSError) -> StoreError:
+    """The error for a store that cannot be written, with the free space of the disk that it lies on."""
+    try:
+        free = f" ({shutil.disk_usage(place).free / 1e6:,.0f} MB free on this disk)"
+    except OSError:
+        free = ""
     return StoreError(
         f"The store cannot be written: {error.strerror or error}.",
-        where=str(root),
+        where=f"{place}{free}",
         fix=f"free some space or choose another folder with {STORE_VARIABLE}=/path; "
         "finished work is kept, and the same command carries on",
     )
 
 
-def _read_manifest(kind: str, key: str, folder: Path) -> Artefact | None:
+class _BadManifest(Exception):
+    """Why a manifest cannot be believed."""
+
+
+def _read_manifest(kind: str, key: str, folder: Path) -> Artefact:
     try:
         raw = json.loads((folder / MANIFEST).read_bytes())
         files = {name: FileRecord(**record) for name, record in raw["files"].items()}
-        return Artefact(kind, key, folder, raw["identity"], files, raw["created"], float(raw["seconds"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        artefact = Artefact(kind, key, folder, raw["identity"], files, raw["created"], float(raw["seconds"]))
+        owner = content_key(artefact.identity)
+    except FileNotFoundError:
+        raise _BadManifest("it has no manifest") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise _BadManifest("its manifest cannot be read") from None
+    if not files:
+        raise _BadManifest("its manifest names no files")
+    if owner != key:
+        raise _BadManifest(f"it belongs to the key {owner}")
+    return artefact
+
+
+_sound: set[tuple[str, int, int, int]] = set()
+"""Files that this process has hashed and found as they were written."""
+
+
+def _seen(path: Path) -> tuple[str, int, int, int]:
+    stat = path.stat()
+    return str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _stat_fault(artefact: Artefact, name: str) -> str:
+    record = artefact.files.get(name)
+    if record is None:
+        return f"{name} is not in the manifest"
+    try:
+        stat = (artefact.folder / name).stat()
+    except OSError:
+        return f"{name} is missing"
+    if stat.st_size != record.bytes:
+        return f"{name} has {stat.st_size} bytes instead of {record.bytes}"
+    return ""
 
 
 def _first_fault(artefact: Artefact, *, deep: bool) -> str:
     for name, record in artefact.files.items():
+        if found := _stat_fault(artefact, name):
+            return found
         path = artefact.folder / name
-        try:
-            stat = path.stat()
-        except OSError:
-            return f"{name} is missing"
-        if stat.st_size != record.bytes:
-            return f"{name} has {stat.st_size} bytes instead of {record.bytes}"
-        if (deep or stat.st_mtime_ns != record.mtime_ns) and sha256_of(path) != record.sha256:
+        if (deep or path.stat().st_mtime_ns != record.mtime_ns) and sha256_of(path) != record.sha256:
             return f"{name} does not have the checksum it was written with"
     return ""

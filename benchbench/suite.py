@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from .cost.config import CostConfig
+from .engines.cluster import ClusterConfig
 from .errors import SuiteError, did_you_mean
 from .yamlfile import Location, YamlFile, parse_yaml, read_yaml
 
@@ -50,7 +51,7 @@ class EncoderUse(_Strict):
 class Simulation(_Strict):
     """Simulated images instead of real ones; every result is stamped SYNTHETIC."""
 
-    images: int = Field(300, ge=20, description="Approximate number of images.")
+    images: int = Field(300, ge=20, le=1_000_000, description="Approximate number of images.")
     seed: int = Field(0, description="Seed of the generator.")
 
 
@@ -123,6 +124,7 @@ class Suite(_Strict):
     statistics: Statistics = Statistics()
     audit: Literal["report", "strict"] = Field("report", description="strict: a leak stops the run.")
     cost: CostConfig = CostConfig()
+    cluster: ClusterConfig | None = Field(None, description="What --engine dask asks a batch scheduler for.")
 
     @field_validator("seeds")
     @classmethod
@@ -226,6 +228,7 @@ def _keys_at(location: Location) -> list[str]:
         "protocols": ProtocolUse,
         "statistics": Statistics,
         "cost": CostConfig,
+        "cluster": ClusterConfig,
     }
     if not location:
         model: type[BaseModel] = Suite

@@ -106,7 +106,8 @@ def survey(
     With `simulate`, simulated datasets that are not there yet are written, which takes seconds; without, they are
     `pending`.
     """
-    registry = with_local_datasets(registry, roots.data)
+    wanted = [t.task.rpartition("/")[0] for t in file.suite.tasks]
+    registry = with_local_datasets(registry, roots.data, wanted)
     tasks, metrics = _tasks(file, registry)
     names = dict.fromkeys(t.rpartition("/")[0] for t in tasks)
     for i, name in enumerate(file.suite.datasets):

@@ -68,10 +68,14 @@ class StoreAccess:
         state = next(e for e in self.survey.encoders if e.info is encoder)
         key = (state.label, dataset)
         if key not in self._embeddings:
-            request = embed_request(state)
-            found = embed(self.store, [request], image_set(self.survey, dataset), device=self.device)
-            self._embeddings[key] = next(iter(found.values()))
-            self._count(self._embeddings[key].notes, len(self._embeddings[key]))
+            for _ in range(2):  # a damaged shard is set aside and computed again, once
+                request = embed_request(state)
+                found = embed(self.store, [request], image_set(self.survey, dataset), device=self.device)
+                self._embeddings[key] = rows = next(iter(found.values()))
+                if not (fault := rows.fault):
+                    break
+                self.store.quarantine(rows.artefact, fault)
+            self._count(rows.notes, len(rows))
         return self._embeddings[key]
 
     def _count(self, notes: dict[str, Any], images: int) -> None:
@@ -105,6 +109,13 @@ class StoreAccess:
 
 
 @dataclass(frozen=True)
+class Busy:
+    """Another process is computing this cell."""
+
+    holder: str
+
+
+@dataclass(frozen=True)
 class CellJob:
     """One cell as a job that any engine can run."""
 
@@ -112,23 +123,19 @@ class CellJob:
     position: int
     store_root: Path
     device: str
+    wait: bool = False
+    """Wait for another process that computes the cell, instead of answering that it is busy."""
 
-    def __call__(self) -> Success | Failure:
+    def __call__(self) -> Success | Failure | Busy:
         plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
         beside_others = isinstance(self.plan, SharedPlan)
         device = pinned(self.device, self.store_root) if beside_others else self.device
         cell = plan.cells[self.position]
         store = Store(self.store_root)
-        with claim(store, cell.id, wait=False) as ours:
-            if ours:
-                return compute_cell(cell, plan.survey, store, device=device, beside_others=beside_others)
-        log.info(
-            "%s is being computed by %s: waiting for it",
-            cell.name,
-            holder(store, cell.id) or "another process",
-        )
-        with claim(store, cell.id):
-            return compute_cell(cell, plan.survey, store, device=device)
+        with claim(store, cell.id, wait=self.wait) as ours:
+            if not ours:
+                return Busy(holder(store, cell.id) or "another process")
+            return compute_cell(cell, plan.survey, store, device=device, beside_others=beside_others)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@ duplicate keys, and bounded size and depth.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,8 @@ from .errors import SuiteError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 Location = tuple[str | int, ...]
 
@@ -38,32 +42,43 @@ class YamlFile:
         return str(self.path)
 
 
-def read_yaml(path: Path) -> YamlFile:
-    """Read one YAML document; every fault is a `SuiteError` with file and line."""
+def read_yaml(
+    path: Path, kind: str = "suite file", fix: str = "list the suites with: bench list suites"
+) -> YamlFile:
+    """Read one YAML document; every fault is a `SuiteError` with file and line.
+
+    Args:
+        path: The file.
+        kind: What it is called in messages.
+        fix: What to do where it does not exist.
+    """
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise SuiteError(f"The file has {size} bytes; a suite may have {MAX_BYTES}.", where=str(path))
+            raise SuiteError(f"The file has {size} bytes; a {kind} may have {MAX_BYTES}.", where=str(path))
+        if not path.is_file():  # a pipe would be waited for without end
+            raise SuiteError(f"The {kind} is not a file.", where=str(path), fix=fix)
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise SuiteError(
-            "There is no such suite file.", where=str(path), fix="list the suites with: bench list suites"
-        ) from None
+        raise SuiteError(f"There is no such {kind}.", where=str(path), fix=fix) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise SuiteError(f"The suite file cannot be read: {error}", where=str(path)) from error
+        raise SuiteError(f"The {kind} cannot be read: {error}", where=str(path)) from error
     return parse_yaml(text, path)
 
 
 def parse_yaml(text: str, path: Path) -> YamlFile:
     """Parse YAML text; `path` is used in messages."""
-    loader = yaml.SafeLoader(text)
     try:
         _refuse_what_is_not_plain(text, path)
-        node = loader.get_single_node()
-        if node is None:
-            raise SuiteError("The file is empty.", where=str(path))
-        lines: dict[Location, int] = {}
-        value = _build(loader, node, (), lines, path)
+        loader = yaml.SafeLoader(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                raise SuiteError("The file is empty.", where=str(path))
+            lines: dict[Location, int] = {}
+            return YamlFile(path, text, _build(loader, node, (), lines, path), lines)
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
@@ -72,9 +87,6 @@ def parse_yaml(text: str, path: Path) -> YamlFile:
         raise SuiteError(f"This is not valid YAML: {error}", where=str(path)) from error
     except RecursionError:
         raise SuiteError("The file is nested too deeply.", where=str(path)) from None
-    finally:
-        loader.dispose()
-    return YamlFile(path, text, value, lines)
 
 
 def _refuse_what_is_not_plain(text: str, path: Path) -> None:
@@ -119,6 +131,8 @@ def _build(
                     where=f"{path}:{line}",
                 )
             key = str(key)
+            if _SURROGATE.search(key):
+                raise SuiteError("A key holds half a character (a lone surrogate).", where=f"{path}:{line}")
             if key in result:
                 raise SuiteError(f"The key {key!r} appears twice.", where=f"{path}:{line}", fix="remove one")
             lines[(*at, key)] = line
@@ -126,9 +140,15 @@ def _build(
         return result
     if isinstance(node, yaml.SequenceNode):
         return [_build(loader, item, (*at, i), lines, path) for i, item in enumerate(node.value)]
+    where = f"{path}:{node.start_mark.line + 1}"
     try:
-        return loader.construct_object(node)
+        value = loader.construct_object(node)
     except ValueError as error:
+        raise SuiteError(f"The value {node.value!r} cannot be read: {error}.", where=where) from error
+    if isinstance(value, float) and not math.isfinite(value):
+        raise SuiteError(f"The value {node.value} is not a finite number.", where=where)
+    if isinstance(value, str) and _SURROGATE.search(value):
         raise SuiteError(
-            f"The value {node.value!r} cannot be read: {error}.", where=f"{path}:{node.start_mark.line + 1}"
-        ) from error
+            "A text holds half a character (a lone surrogate).", where=where, fix="write it again"
+        )
+    return value

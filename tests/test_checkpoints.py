@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchbench.checkpoints import drop, fit, read, tensors
+from benchbench.checkpoints import drop, fit, read, tensors, unwrap
 from benchbench.errors import WeightsError
 
 
@@ -141,3 +141,10 @@ def test_fit_installs_on_a_meta_model_and_converts_to_float32(tmp_path: Path) ->
     assert model.weight.dtype == torch.float32
     assert model.weight.is_contiguous()
     assert torch.equal(model.weight, weight.float())
+
+
+def test_wrappers_nested_without_end_are_no_traceback() -> None:
+    content: dict[str, object] = {"a": 1}
+    for _ in range(5000):
+        content = {"model": content}
+    assert unwrap(content) == {"a": 1}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
-from benchbench.claims import claim, holder
+from benchbench.claims import claim, claims, holder, is_claimed
 from benchbench.store import Store
 
 HOLD = """
@@ -43,3 +44,29 @@ def test_the_claim_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     process.wait()
     with claim(store, "key", wait=False) as ours:
         assert ours
+
+
+def test_where_nothing_may_be_written_work_goes_on_without_a_claim(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file, so that no folder can be made here")
+    with claim(Store(tmp_path / "store"), "key") as ours:
+        assert ours
+
+
+def test_several_claims_are_held_at_once_and_name_whom_they_wait_for(tmp_path: Path) -> None:
+    store, waited = Store(tmp_path), []
+    with claims(store, ["b", "a"], waited.append):
+        assert is_claimed(store, "a")
+        assert is_claimed(store, "b")
+    assert not is_claimed(store, "a")
+    assert waited == []
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+
+    def waiting(who: str) -> None:
+        waited.append(who)
+        process.kill()
+
+    with claims(store, ["key"], waiting):
+        assert waited == [f"process {process.pid} on {socket.gethostname()} since {waited[0].split()[-1]}"]
+    process.wait()

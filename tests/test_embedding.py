@@ -9,6 +9,7 @@ import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,9 +27,10 @@ from benchbench.embedding import (
     prepared_images,
     prepared_images_many,
 )
-from benchbench.errors import BenchError, CellError, DataError, PluginError
+from benchbench.errors import BenchError, CellError, DataError, PluginError, StoreError
 from benchbench.images import prepare, to_input
 from benchbench.images.pipeline import StageTimes
+from benchbench.machine import usable_cores
 from benchbench.shards import Parts, ShardedRows
 from benchbench.store import Store, content_key, sha256_of
 
@@ -186,6 +188,99 @@ def test_an_interrupted_pass_goes_on_as_it_began_and_gives_the_same_bytes(
     after = only(embed(store, [tiny("a")], images, batch_size=6, part_rows=12, times=times))  # asks otherwise
     assert times.files == 23 - 16
     assert shard_bytes(after) == shard_bytes(calm)
+
+
+def interrupted_after_two_parts(
+    store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> list[Path]:
+    """Leaves two finished parts of eight rows; their files."""
+    real = Parts.write
+
+    def write(self: Parts, index: int, rows: np.ndarray) -> None:
+        if index == 2:
+            raise KeyboardInterrupt
+        real(self, index, rows)
+
+    monkeypatch.setattr(Parts, "write", write)
+    with pytest.raises(KeyboardInterrupt):
+        embed(store, [tiny("a")], images, batch_size=4, part_rows=8)
+    monkeypatch.setattr(Parts, "write", real)
+    return sorted((store.root / "scratch").rglob("part-*.npy"))
+
+
+@pytest.mark.parametrize("damage", ["flip", "empty", "cut", "no checksum"])
+def test_a_damaged_part_is_set_aside_said_and_computed_again(
+    damage: str,
+    images: ImageSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    calm = only(embed(Store(tmp_path / "calm"), [tiny("a")], images, batch_size=4, part_rows=8))
+    store = Store(tmp_path / "hit")
+    first, second = interrupted_after_two_parts(store, images, monkeypatch)
+    content = bytearray(first.read_bytes())
+    if damage == "flip":
+        content[-1] ^= 0xFF
+        first.write_bytes(content)
+    elif damage == "no checksum":
+        first.with_suffix(".json").unlink()
+    else:
+        first.write_bytes(content[: len(content) // 2] if damage == "cut" else b"")
+    times = StageTimes()
+    after = only(embed(store, [tiny("a")], images, batch_size=4, part_rows=8, times=times))
+    assert times.files == 23 - 8
+    assert shard_bytes(after) == shard_bytes(calm)
+    assert f"{first} is corrupt" in caplog.text
+    assert str(second) not in caplog.text
+    assert len(list((store.root / "quarantine").glob("part-*.reason.txt"))) == 1
+
+
+def test_a_part_damaged_before_it_is_joined_is_not_published(
+    store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Parts.publish
+
+    def publish(self: Parts, *arguments: Any) -> ShardedRows:
+        part = self.path(1)
+        part.write_bytes(part.read_bytes()[:-1] + b"x")
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Parts, "publish", publish)
+    with pytest.raises(StoreError, match="damaged before it was joined"):
+        embed(store, [tiny("a")], images, batch_size=4, part_rows=8)
+    monkeypatch.setattr(Parts, "publish", real)
+    times = StageTimes()
+    rows = only(embed(store, [tiny("a")], images, batch_size=4, part_rows=8, times=times))
+    assert times.files == 8
+    np.testing.assert_allclose(rows[:], expected(tiny("a"), images), rtol=1e-4, atol=1e-6)
+
+
+def test_a_shard_damaged_in_the_store_is_not_read(store: Store, images: ImageSet) -> None:
+    rows = only(embed(store, [tiny("a")], images))
+    shard = rows.artefact.folder / "shard-00000.npy"
+    shard.write_bytes(shard.read_bytes()[:-1] + b"x")
+    assert "checksum" in rows.fault
+    with pytest.raises(StoreError, match="damaged"):
+        rows[:]
+
+
+def test_the_network_uses_all_cores_whatever_torch_was_told_before(store: Store, images: ImageSet) -> None:
+    seen: list[int] = []
+
+    class Spy(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(torch.get_num_threads())
+            return super().forward(x)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(usable_cores() + 1)  # as OMP_NUM_THREADS does before torch is imported
+    try:
+        embed(store, [tiny("a", load=lambda weights, device: Spy(5, 0).eval())], images)
+        assert torch.get_num_threads() == usable_cores() + 1
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen) == {usable_cores()}
 
 
 KILLED = textwrap.dedent("""
@@ -393,11 +488,12 @@ def test_a_sleep_planted_in_a_stage_shows_in_that_stage_and_in_no_other(
 def test_rows_come_from_the_right_shard_however_they_are_asked_for(store: Store) -> None:
     rows, width, part = 1000, 3, 10
     data = np.arange(rows * width, dtype=np.float32).reshape(rows, width)
-    parts = Parts(store, "embeddings", {"test": 1}, "0" * 32, rows)
+    key = content_key({"test": 1})
+    parts = Parts(store, "embeddings", {"test": 1}, key, rows)
     for i in range(rows // part):
         parts.write(i, data[i * part : (i + 1) * part])
     parts.publish((width,), np.float32, part, 3, {})
-    opened = open_embeddings(store, "0" * 32)
+    opened = open_embeddings(store, key)
     assert opened is not None
     assert len(opened.shards) == 34
     index = np.random.default_rng(0).permutation(rows)[:200]

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,6 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from benchbench.cli.run import prepare
+from benchbench.errors import BenchError
+from benchbench.plan import Plan
+from benchbench.plugins import Registry
+from benchbench.run import Options, execute
+from benchbench.store import Store
+from benchbench.work import Busy, CellJob, Failure, Success
 
 SUITE = """\
 title: A small suite
@@ -197,7 +206,7 @@ def empty_test_split(root: Path) -> tuple[str, ...]:
     labels.write_bytes(labels.read_bytes().split(b"\r\n")[0] + b"\r\n")
     for image in (root / "idrid/B. Disease Grading/1. Original Images/b. Testing Set").iterdir():
         image.unlink()
-    return ("leaves the test part empty", str(labels))
+    return ("the label file has a header and no row", str(labels))
 
 
 def one_class_in_the_test_split(root: Path) -> tuple[str, ...]:
@@ -332,3 +341,125 @@ def test_a_store_that_cannot_be_written_ends_in_one_plain_message(tmp_path: Path
     assert "what to do" in done.stderr
     assert "fault in benchbench" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def suite_with_simulated_images() -> str:
+    return SUITE.replace("tasks:", "datasets: {idrid: {simulated: {images: 40, seed: 1}}}\ntasks:")
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> tuple[Plan, Registry, Store]:
+    """A plan of four cells, in this process."""
+    path = write_suite(tmp_path / "here", suite_with_simulated_images())
+    made, plugins, places = prepare(str(path), None, None, (), False, simulate=True)
+    return made, plugins, places.store
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (KeyboardInterrupt(), "interrupted"),
+        (OSError(28, "No space left on device"), "failed"),
+        (BenchError("x"), "failed"),
+    ],
+)
+def test_whatever_ends_a_run_its_file_says_so(
+    small: tuple[Plan, Registry, Store],
+    error: BaseException,
+    status: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("benchbench.run._compute", broken)
+    with pytest.raises(type(error)):
+        execute(*small, Options(tmp_path / "out"))
+    (path,) = (tmp_path / "out/small").glob("*/run.json")
+    info = json.loads(path.read_text())
+    assert info["status"] == status
+    assert info["finished"]
+    assert (info["process"], info["host"]) == (os.getpid(), socket.gethostname())
+
+
+def test_a_cell_that_is_busy_is_looked_at_again_after_the_others_and_not_counted_as_computed(
+    small: tuple[Plan, Registry, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[tuple[int, bool]] = []
+
+    def job(self: CellJob) -> object:
+        order.append((self.position, self.wait))
+        if self.position == 0 and not self.wait:
+            return Busy("process 1 on another host")
+        return (
+            Success(None, computed=False)
+            if self.position == 0
+            else Failure("cell", "not computed in this test")
+        )
+
+    monkeypatch.setattr(CellJob, "__call__", job)
+    monkeypatch.setattr("benchbench.run.embed_all", lambda *_: {})
+    monkeypatch.setattr("benchbench.run.assemble.build_rows", lambda *_: ())
+    monkeypatch.setattr("benchbench.run.assemble.build_timings", lambda *_: "")
+    monkeypatch.setattr("benchbench.run.assemble.build_predictions", lambda *_: None)
+    monkeypatch.setattr("benchbench.run.assemble.refusals", lambda *_: ())
+    monkeypatch.setattr("benchbench.run.write_predictions", lambda *_: None)
+    monkeypatch.setattr("benchbench.run._write_cost", lambda *_: None)
+    monkeypatch.setattr("benchbench.run._render", lambda folder, *_: folder)
+    outcome = execute(*small, Options(tmp_path / "out"))
+    assert order == [(0, False), (1, False), (2, False), (3, False), (0, True)]
+    assert (outcome.computed, outcome.cached, len(outcome.failures)) == (0, 1, 3)
+
+
+def test_ctrl_c_ends_with_a_word_and_a_second_one_at_once(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys, time\n"
+        "from benchbench.cli import main, run\n"
+        "def slow(*_, **__):\n"
+        "    try:\n        os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\n"
+        "    finally:\n"
+        "        if sys.argv[1] == '2':\n            os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\n"
+        "run.prepare = slow\n"
+        "main(['run', 'quickstart'])\n"
+    )
+    for times, said in (("1", "Interrupted. Finished work is kept"), ("2", "")):
+        done = subprocess.run(
+            [sys.executable, "-c", script, times],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        assert done.returncode == 130
+        assert said in done.stderr
+        assert bool(said) == bool(done.stderr)
+
+
+def test_a_fully_cached_run_needs_no_right_to_write_the_store(
+    undisturbed: Path, data: Path, tmp_path: Path
+) -> None:
+    """Also as the superuser, whom permission bits do not bind: the store is mounted read-only in effect."""
+    script = (
+        "import os, sys\n"
+        "store = os.environ['BENCHBENCH_STORE']\n"
+        "def refuse(event, a):\n"
+        "    writes = event == 'open' and (a[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)\n"
+        "    if (writes or event in ('os.mkdir', 'os.rename', 'os.remove')) and str(a[0]).startswith(store):\n"
+        "        raise PermissionError(13, 'Permission denied', a[0])\n"
+        "sys.addaudithook(refuse)\n"
+        "from benchbench.cli import main\n"
+        "main(sys.argv[1:])\n"
+    )
+    write_suite(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", script, "run", "small.yaml", "--data-root", str(data)],
+        cwd=tmp_path,
+        env=environment(undisturbed),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "0 cells computed, 4 from the store" in done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from benchbench.suite import (
     parse_suite,
     shipped_suites,
 )
+from benchbench.yamlfile import read_yaml
 
 GOOD = """\
 title: A comparison
@@ -68,6 +70,27 @@ def test_all_faults_are_reported_together() -> None:
         parse_suite(GOOD + "one: 1\ntwo: 2\n")
     assert "'one'" in caught.value.what
     assert any("'two'" in d and ":6" in d for d in caught.value.details)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("title: a\x07b\n", "YAML"),
+        (GOOD + "seeds: [.inf]\n", "finite"),
+        (GOOD + 'question: "\\ud800"\n', "half a character"),
+        (GOOD + "datasets: {idrid: {simulated: {images: 99999999999999}}}\n", "images"),
+        ("title: " + "x" * 100 + ": y: z\n", "YAML"),
+    ],
+)
+def test_odd_values_are_refused_in_plain_words(text: str, said: str) -> None:
+    with pytest.raises(SuiteError, match=said):
+        parse_suite(text)
+
+
+def test_a_suite_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "s.yaml")
+    with pytest.raises(SuiteError, match="not a file"):
+        read_yaml(tmp_path / "s.yaml")
 
 
 def test_a_suite_without_work_is_refused() -> None:

@@ -101,7 +101,11 @@ def main(arguments: list[str] | None = None) -> Any:
     try:
         code = bench.main(args=arguments, prog_name="bench", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
-    except click.exceptions.Abort:
+    except (
+        click.exceptions.Abort,
+        KeyboardInterrupt,
+    ):  # click turns the second, and EOFError, into the first
+        click.echo("Interrupted. Finished work is kept; the same command carries on.", err=True)
         sys.exit(EXIT_INTERRUPTED)
     except click.ClickException as error:
         error.show()
@@ -111,9 +115,6 @@ def main(arguments: list[str] | None = None) -> Any:
             traceback.print_exc()
         click.echo(f"Error: {error.block()}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("Interrupted. Finished work is kept; the same command carries on.", err=True)
-        sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
 import sys
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import EXIT_CELLS_FAILED, EXIT_INPUTS_MISSING, EXIT_OK, BenchError
+from ..errors import EXIT_CELLS_FAILED, EXIT_INPUTS_MISSING, EXIT_INTERRUPTED, EXIT_OK, BenchError
 from .options import TakesPairs, as_json, data_root, only, parse_only, roots, weights_root
 
 if TYPE_CHECKING:
@@ -82,7 +83,12 @@ _encoders = click.option(
 @_encoders
 @_demo
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--engine", default="local", show_default=True, help="local, loky, dask:ADDRESS or dask:FILE.")
+@click.option(
+    "--engine",
+    default="local",
+    show_default=True,
+    help="local, loky, dask (the suite's cluster), dask:ADDRESS or dask:FILE.",
+)
 @click.option("--jobs", default=None, type=int, help="Worker processes of the loky engine.")
 @click.option("--out", default=Path("reports"), type=click.Path(path_type=Path), help="Where runs go.")
 @click.option(
@@ -110,10 +116,13 @@ def run(
     from ..engines import EngineConfig
     from ..machine import choose_device
     from ..run import Options, execute
+    from ..suite import load_suite
 
-    workers = EngineConfig.parse(engine, jobs)
-    chosen_device = choose_device(device)
-    signal.signal(signal.SIGTERM, _stop)  # a scheduler's preemption is an interruption, not a crash
+    workers = EngineConfig.parse(engine, jobs, load_suite(suite).suite.cluster)
+    if workers.name != "dask":  # workers of a cluster have devices that this machine may not have
+        device = choose_device(device)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a scheduler's preemption is an interruption, not a crash
+        signal.signal(number, _stop)
 
     plan, plugins, places = prepare(
         suite, data_root, weights_root, only, demo, simulate=True, fresh=fresh, encoders=encoders
@@ -123,7 +132,7 @@ def run(
         click.echo(f"\nNothing was computed. {_way_out(plan, suite)}", err=True)
         return EXIT_INPUTS_MISSING
     command = shlex.join(["bench", *sys.argv[1:]])
-    options = Options(out, chosen_device, command, workers, fresh)
+    options = Options(out, device, command, workers, fresh)
     if fresh:
         _forget(plan, places.store)
     outcome = execute(plan, plugins, places.store, options)
@@ -139,6 +148,9 @@ def run(
 
 
 def _stop(number: int, frame: object) -> None:
+    """The first signal lets the run end in order; a second one ends it at once."""
+    for again in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(again, lambda *_: os._exit(EXIT_INTERRUPTED))
     raise KeyboardInterrupt
 
 
@@ -200,7 +212,7 @@ def status(
     click.echo(f"{made.suite.name}: {done} of {total} cells done, {made.count('missing')} wait for inputs.")
     from ..live import live_runs
 
-    for line in live_runs(places.store, out / made.suite.name, done, total):
+    for line in live_runs(out / made.suite.name, places.store, total - done):
         click.echo(line)
     return EXIT_INPUTS_MISSING if made.blocked else EXIT_OK
 

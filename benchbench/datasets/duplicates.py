@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from ..images.decoding import open_image
 from ..store import Store, atomic_write
 
 if TYPE_CHECKING:
@@ -57,9 +58,7 @@ class Pair:
 
 def open_small(path: Path, side: int = 256) -> Image.Image:
     """The image as grey, decoded as small as its format allows (at least `side` pixels)."""
-    from PIL import Image
-
-    with Image.open(path) as image:
+    with open_image(path) as image:
         if image.format == "JPEG":
             image.draft("L", (side, side))
         if image.mode in ("I", "I;16", "F"):

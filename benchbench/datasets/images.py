@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,8 +12,10 @@ from typing import Any
 
 from filelock import FileLock
 
+from ..images.decoding import open_image, size_fault
 from ..store import Store, atomic_write
 
+log = logging.getLogger("benchbench")
 Progress = Callable[[int, int, str], None]
 _CHECK_VERSION = 2
 _SAVE_EVERY = 2000
@@ -22,14 +25,12 @@ def check_image(path: Path) -> str:
     """What is wrong with an image file, or an empty string. Reads the whole file."""
     from PIL import Image, UnidentifiedImageError
 
-    from ..images.decoding import size_fault  # what decoding refuses later is refused now
-
     try:
         if path.stat().st_size == 0:
             return "is empty (0 bytes)"
-        with Image.open(path) as image:
+        with open_image(path) as image:
             width, height = image.size
-            if fault := size_fault(height, width):
+            if fault := size_fault(height, width):  # what decoding would refuse later
                 return fault
             if image.format == "PNG":
                 image.verify()  # checksums of all chunks, without inflating them
@@ -38,10 +39,10 @@ def check_image(path: Path) -> str:
                     image.draft("RGB", (width // 8 or 1, height // 8 or 1))  # reads all, transforms little
                 image.load()
     except UnidentifiedImageError:
-        return "is not an image that can be opened"
+        return "is not an image that can be opened (JPEG, PNG, TIFF, BMP or WebP)"
     except Image.DecompressionBombError:
         return "has an absurd size: it claims more pixels than are accepted"
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except Exception as error:  # Pillow's decoders raise many kinds; each means that this file is unusable
         text = str(error).removesuffix(".") or type(error).__name__
         return f"cannot be read: {text}"
     return ""
@@ -79,16 +80,20 @@ class _Memory:
         self.good: set[str] = set(_read(path))
 
     def save(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{self.path}.lock"):
-            self.good |= set(_read(self.path))
-            content: dict[str, Any] = {"version": _CHECK_VERSION, "good": sorted(self.good)}
-            atomic_write(self.path, json.dumps(content, indent=0).encode())
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self.path}.lock"):
+                self.good |= set(_read(self.path))
+                content: dict[str, Any] = {"version": _CHECK_VERSION, "good": sorted(self.good)}
+                atomic_write(self.path, json.dumps(content, indent=0).encode())
+        except OSError as error:  # the memory only saves time
+            log.warning("cannot remember checked images in %s: %s", self.path, error.strerror or error)
 
 
 def _read(path: Path) -> Iterable[str]:
     try:
         content = json.loads(path.read_bytes())
-        return content["good"] if content["version"] == _CHECK_VERSION else ()
-    except (OSError, ValueError, KeyError, TypeError):
+        good = content["good"] if content["version"] == _CHECK_VERSION else ()
+        return {digest for digest in good if isinstance(digest, str)}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ()

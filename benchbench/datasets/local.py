@@ -8,16 +8,20 @@ it may name title, modality, licence, and for each task its kind and classes.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..api import Access, DatasetInfo, Task
-from ..errors import DataError, PluginError
+from ..errors import DataError, PluginError, SuiteError
 from ..plugins import Registry
+from ..yamlfile import read_yaml
 from .reading import (
     Problems,
     code,
@@ -50,7 +54,6 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "eye": ("laterality",),
     "split": (),
 }
-_KINDS = ("binary", "ordinal", "multiclass")
 _EMPTY = frozenset({"", "nan", "na", "n/a"})
 _NEGATIVE = frozenset(
     {"no", "normal", "healthy", "negative", "false", "control", "absent", "none", "non-referable"}
@@ -71,14 +74,27 @@ def local_names(registry: Registry, data_root: Path | None) -> list[str]:
     if data_root is None or not data_root.is_dir():
         return []
     known = set(registry.datasets) | {a for d in registry.datasets.values() for a in d.aliases}
-    found = sorted(p.parent for p in data_root.glob(f"*/{TABLE}") if p.parent.name not in known)
+    tables = (p for p in data_root.glob(f"*/{TABLE}") if p.is_file())  # reading a pipe would never end
+    found = sorted(p.parent for p in tables if p.parent.name not in known)
     return [folder.name for folder in found if _column_of("image", table_header(folder / TABLE))]
 
 
-def with_local_datasets(registry: Registry, data_root: Path | None) -> Registry:
-    """The registry together with the folders of the data root that hold a labels.csv."""
-    own = {name: local_dataset(data_root / name) for name in local_names(registry, data_root) if data_root}
+def with_local_datasets(registry: Registry, data_root: Path | None, wanted: Iterable[str]) -> Registry:
+    """The registry together with those of the `wanted` names that are folders of the data root with a labels.csv.
+
+    Other folders are not looked at: whatever is wrong with them is no concern of this suite.
+    """
+    known = set(registry.datasets) | {a for d in registry.datasets.values() for a in d.aliases}
+    own = {}
+    for name in dict.fromkeys(wanted):
+        if data_root is not None and name not in known and _is_own(data_root, name):
+            own[name] = local_dataset(data_root / name)
     return dataclasses.replace(registry, datasets={**registry.datasets, **own}) if own else registry
+
+
+def _is_own(data_root: Path, name: str) -> bool:
+    """Whether `name` is a folder directly below the data root (and no path to elsewhere) with a labels.csv."""
+    return name not in ("", ".", "..") and Path(name).name == name and (data_root / name / TABLE).is_file()
 
 
 def find_dataset(registry: Registry, name: str, data_root: Path | None) -> DatasetInfo:
@@ -86,7 +102,7 @@ def find_dataset(registry: Registry, name: str, data_root: Path | None) -> Datas
     try:
         return registry.dataset(name)
     except PluginError:
-        if data_root is not None and (data_root / name / TABLE).is_file():
+        if data_root is not None and _is_own(data_root, name):
             return local_dataset(data_root / name)
         raise
 
@@ -111,20 +127,20 @@ def local_dataset(folder: Path) -> DatasetInfo:
     parts = {_SPLITS.get(str(s).casefold(), "") for s in frame["split"]} if "split" in frame else set()
     return DatasetInfo(
         name=folder.name,
-        title=str(card.get("title", folder.name)),
-        modality="oct" if card.get("modality") == "oct" else "cfp",
+        title=card.title or folder.name,
+        modality=card.modality,
         tasks=tasks,
         access=Access(
             route="a folder of your own",
-            licence=str(card.get("licence", "not stated")),
+            licence=card.licence,
             redistributable=False,
             steps=("Put images and labels.csv into one folder of the data root.",),
             layout=f"{folder.name}/\n  labels.csv     image,patient,eye,split,<label>,...\n  images/ ...",
         ),
-        citation=str(card.get("citation", "")),
+        citation=card.citation,
         load=functools.partial(_load, tasks=tasks),
         cluster="patient_id" if has_patients else None,
-        paired_eyes=not has_patients and bool(card.get("several_images_per_patient", False)),
+        paired_eyes=not has_patients and card.several_images_per_patient,
         default_split="official" if {"train", "test"} <= parts else "grouped_stratified",
     )
 
@@ -138,11 +154,6 @@ def _read(folder: Path) -> pd.DataFrame:
     path = folder / TABLE
     frame = read_table(path, (), folder.name)
     columns = list(frame.columns)
-    twice = sorted({c for c in columns if columns.count(c) > 1})
-    if twice:
-        raise DataError(
-            f"{folder.name}: {TABLE} has the column(s) {', '.join(twice)} twice.", where=str(path)
-        )
     named = {found: name for name in _COLUMNS if (found := _column_of(name, columns))}
     known = set(named.values())
     if "image" not in known:
@@ -159,7 +170,14 @@ def _read(folder: Path) -> pd.DataFrame:
             where=str(path),
             fix="call it `patient` if it does; if not, give it a name without that word, or remove it",
         )
-    return frame.rename(columns=named)
+    frame = frame.rename(columns=named)
+    if repeated := sorted(set(frame.columns[frame.columns.duplicated()])):
+        raise DataError(
+            f"{folder.name}: {TABLE} has two columns of the same name: {', '.join(repeated)}.",
+            where=str(path),
+            fix="rename or remove one of them",
+        )
+    return frame
 
 
 def _column_of(name: str, columns: Sequence[str]) -> str:
@@ -175,29 +193,50 @@ def _bare(header: str) -> str:
     return "".join(c for c in header.casefold() if c.isalnum())
 
 
-def _read_card(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    import yaml
+class TaskCard(BaseModel):
+    """What dataset.yaml may say of a task."""
 
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    title: str | None = None
+    kind: Literal["binary", "ordinal", "multiclass"] | None = None
+    classes: tuple[str, ...] = ()
+
+
+class DatasetCard(BaseModel):
+    """A dataset.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
+    title: str | None = None
+    modality: Literal["cfp", "oct"] = "cfp"
+    licence: str = "not stated"
+    citation: str = ""
+    several_images_per_patient: bool = False
+    tasks: dict[str, TaskCard | None] = {}
+
+
+def _read_card(path: Path) -> DatasetCard:
+    if not path.exists():
+        return DatasetCard()
     try:
-        card = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"dataset.yaml cannot be read: {error}", where=str(path)) from error
-    known = {"title", "modality", "licence", "citation", "several_images_per_patient", "tasks"}
-    fits = isinstance(card, dict) and not set(card) - known and isinstance(card.get("tasks", {}), dict)
-    if not fits or card.get("modality", "cfp") not in ("cfp", "oct"):
+        source = read_yaml(path, CARD, fix="write it as a file, or remove it")
+    except SuiteError as error:
+        raise DataError(error.what, where=error.where, fix=error.fix, details=error.details) from error
+    try:
+        return DatasetCard.model_validate(source.value)
+    except ValidationError as error:
+        faults = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise DataError(
             "dataset.yaml is not understood.",
-            where=str(path),
-            fix=f"its keys are {', '.join(sorted(known))}; modality is cfp or oct; "
-            "tasks maps a column to {kind: ..., classes: [...]}",
-        )
-    return card
+            where=source.where(error.errors()[0]["loc"]),
+            details=faults,
+            fix=f"its keys are {', '.join(DatasetCard.model_fields)}; modality is cfp or oct; "
+            "tasks maps a column to its kind, classes and title, for instance "
+            "label: {kind: ordinal, classes: [none, mild, severe]}",
+        ) from error
 
 
-def _tasks(frame: pd.DataFrame, card: Mapping[str, Any], folder: Path) -> list[Task]:
-    declared = card.get("tasks", {})
+def _tasks(frame: pd.DataFrame, card: DatasetCard, folder: Path) -> list[Task]:
+    declared = card.tasks
     unknown = [c for c in declared if c not in frame.columns]
     if unknown:
         raise DataError(
@@ -207,38 +246,24 @@ def _tasks(frame: pd.DataFrame, card: Mapping[str, Any], folder: Path) -> list[T
         )
     tasks = []
     for column in declared or [c for c in frame.columns if c not in _COLUMNS]:
-        settings = _settings(column, declared.get(column), folder)
-        classes = tuple(str(c) for c in settings.get("classes", ())) or _guess_classes(frame[column])
+        settings = declared.get(column) or TaskCard()
+        classes = settings.classes or _guess_classes(frame[column])
         if not 2 <= len(classes) <= MAX_CLASSES:
             continue
-        kind: Any = settings.get("kind") or ("binary" if len(classes) == 2 else "multiclass")
-        if kind not in _KINDS or (kind == "binary") != (len(classes) == 2):
+        kind = settings.kind or ("binary" if len(classes) == 2 else "multiclass")
+        if (kind == "binary") != (len(classes) == 2):
             raise DataError(
                 f"The task {column!r} cannot be of kind {kind!r} with {len(classes)} classes.",
                 where=str(folder / CARD),
                 fix="binary needs two classes; ordinal and multiclass more",
             )
-        title = str(settings.get("title", column.replace("_", " ")))
-        provenance = f"column {column!r} of {folder.name}/{TABLE}"
-        tasks.append(Task(column, title, kind, classes, column, provenance=provenance))
-    return tasks
-
-
-def _settings(column: str, settings: Any, folder: Path) -> Mapping[str, Any]:
-    """What dataset.yaml says of one task, checked."""
-    settings = {} if settings is None else settings
-    keys = {"kind", "classes", "title"}
-    if (
-        not isinstance(settings, dict)
-        or set(settings) - keys
-        or not isinstance(settings.get("classes", []), list)
-    ):
-        raise DataError(
-            f"dataset.yaml: the settings of the task {column!r} are not understood.",
-            where=str(folder / CARD),
-            fix=f"write for instance: {column}: {{kind: ordinal, classes: [none, mild, severe]}}",
+        title = settings.title or column.replace("_", " ")
+        tasks.append(
+            Task(
+                column, title, kind, classes, column, provenance=f"column {column!r} of {folder.name}/{TABLE}"
+            )
         )
-    return settings
+    return tasks
 
 
 def _guess_classes(values: pd.Series) -> tuple[str, ...]:
@@ -317,14 +342,15 @@ def _finder(root: Path) -> Callable[[str], Path | None]:
         asked = PurePosixPath(name.replace("\\", "/"))
         if not asked.name or asked.is_absolute() or ".." in asked.parts:
             return None
-        for base in bases:
-            if (base / asked).is_file():
-                return base / asked
-        for base in bases:
-            folder = find_entry(base, str(asked.parent))
-            found = find_image(listed(folder), asked.name) if folder is not None and folder.is_dir() else None
-            if found is not None:
-                return found
+        with contextlib.suppress(OSError):  # a cell may hold more than a file name can be long
+            for base in bases:
+                if (base / asked).is_file():
+                    return base / asked
+            for base in bases:
+                folder = find_entry(base, str(asked.parent))
+                files = listed(folder) if folder is not None and folder.is_dir() else {}
+                if (found := find_image(files, asked.name)) is not None:
+                    return found
         return None
 
     return find

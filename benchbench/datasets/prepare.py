@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import DataError
+from ..images.decoding import open_image
 from ..store import atomic_write
 from .model import LoadedDataset
 from .reading import IMAGE_SUFFIXES
@@ -73,7 +74,7 @@ def _shrink(source: Path, target: Path, side: int) -> list[int]:
     from PIL import Image
 
     target.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(source) as image:
+    with open_image(source) as image:
         size, kind = image.size, image.format
         if max(size) <= side:
             shutil.copyfile(source, target)

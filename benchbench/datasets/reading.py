@@ -148,7 +148,14 @@ def read_table(
         )
     raw = path.read_bytes()
     text = _decode(raw)
-    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator or _separator(text)))
+    try:
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator or _separator(text)))
+    except csv.Error as error:
+        raise DataError(
+            f"{dataset}: the label file is not a table: {error}.",
+            where=str(path),
+            fix="look for a quotation mark that is not closed, or download the file again",
+        ) from error
     rows = [r for r in rows if any(cell.strip() for cell in r)]
     if not rows:
         raise DataError(f"{dataset}: the label file is empty.", where=str(path), fix="download it again")

@@ -6,13 +6,19 @@ publish their results in the store, so an engine that loses a worker simply runs
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import BenchError, did_you_mean
+
+if TYPE_CHECKING:
+    from .cluster import ClusterConfig
 
 log = logging.getLogger("benchbench")
 Name = Literal["local", "loky", "dask"]
@@ -30,11 +36,17 @@ class EngineConfig:
     jobs: int = 1
     """Worker processes (loky)."""
     address: str = ""
-    """Scheduler address, or the path of a cluster file (dask)."""
+    """Scheduler address (dask)."""
+    cluster: ClusterConfig | None = None
+    """Cluster to be made (dask)."""
 
     @classmethod
-    def parse(cls, text: str, jobs: int | None) -> EngineConfig:
-        """``local``, ``loky``, ``dask:tcp://host:8786`` or ``dask:cluster.yaml``."""
+    def parse(cls, text: str, jobs: int | None, cluster: ClusterConfig | None = None) -> EngineConfig:
+        """``local``, ``loky``, ``dask:tcp://host:8786``, ``dask:cluster.yaml``, or ``dask`` with a suite's `cluster`.
+
+        Raises:
+            BenchError: there is no such engine, or the cluster file does not fit.
+        """
         name, _, address = text.partition(":")
         if name not in NAMES:
             hint = did_you_mean(name, NAMES)
@@ -42,56 +54,127 @@ class EngineConfig:
                 f"There is no engine {name!r}{'; ' + hint if hint else '.'}",
                 fix=f"use one of: {', '.join(NAMES)}",
             )
-        if name == "dask" and not address:
-            raise BenchError(
-                "The dask engine needs a scheduler or a cluster file.",
-                fix="--engine dask:tcp://HOST:8786, or --engine dask:cluster.yaml (see docs/how-to/slurm.md)",
-            )
         if jobs is not None and jobs < 1:
             raise BenchError(
                 f"--jobs {jobs} makes no sense.", fix="give a number of worker processes, 1 or more"
             )
+        if jobs is not None and name != "loky":
+            log.warning("--jobs %d has no effect: the %s engine does not start worker processes", jobs, name)
+        if name == "dask":
+            return cls(name, 1, *_dask_target(address, cluster))
         from ..machine import usable_cores
 
-        return cls(name, jobs or (usable_cores() if name == "loky" else 1), address)
+        return cls(name, (jobs or usable_cores()) if name == "loky" else 1)
 
 
-def run_jobs(engine: EngineConfig, jobs: Sequence[Job]) -> Iterator[tuple[int, Any]]:
-    """Run all jobs; yields (position, result) as they finish. Jobs return values and do not raise."""
-    if engine.name == "local" or not jobs:
-        for position, job in enumerate(jobs):
-            yield position, job()
-        return
-    left = dict(enumerate(jobs))
-    for attempt in range(MAX_LOST_WORKERS + 1):
-        try:
-            for position, result in _parallel(engine, left):
-                left.pop(position, None)
-                yield position, result
-        except Exception as error:
-            if not _worker_died(error) or attempt == MAX_LOST_WORKERS:
-                raise
-            log.warning("a worker died (%s); %d job(s) are run again", type(error).__name__, len(left))
-        if not left:
+def _dask_target(address: str, cluster: ClusterConfig | None) -> tuple[str, ClusterConfig | None]:
+    """The scheduler's address, or the cluster that is to be made."""
+    if "://" in address:
+        return address, None
+    if address:
+        from .cluster import read_cluster_file
+
+        return "", read_cluster_file(Path(address))
+    if cluster is None:
+        raise BenchError(
+            "The dask engine needs a scheduler or a cluster.",
+            fix="--engine dask:tcp://HOST:8786, --engine dask:cluster.yaml, or `cluster:` in the suite "
+            "(see docs/how-to/slurm.md)",
+        )
+    return "", cluster
+
+
+class Engine:
+    """An engine in use: connects, and asks for a cluster, when the first jobs come, and holds it to the end."""
+
+    def __init__(self, config: EngineConfig, log_file: Path | None = None) -> None:
+        self.config, self.log_file = config, log_file
+        self._held = contextlib.ExitStack()
+        self._hardware: dict[str, dict[str, str]] = {}
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._held.close()
+
+    @property
+    def here(self) -> bool:
+        """Whether jobs run in this very process."""
+        return self.config.name == "local"
+
+    @property
+    def workers(self) -> int:
+        """Worker processes that there are or, of a cluster, that were asked for."""
+        if self.config.name != "dask":
+            return self.config.jobs
+        cluster = self.config.cluster
+        asked = cluster.workers * cluster.processes if cluster else 1
+        return max(asked, len(self._client.ncores()))
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[int, Any]]:
+        """Run all jobs; yields (position, result) as they finish. Jobs return values and do not raise."""
+        if self.here or not jobs:
+            for position, job in enumerate(jobs):
+                yield position, job()
             return
+        left = dict(enumerate(jobs))
+        for attempt in range(MAX_LOST_WORKERS + 1):
+            try:
+                for position, result in self._parallel(left):
+                    left.pop(position, None)
+                    yield position, result
+            except Exception as error:
+                if not _worker_died(error) or attempt == MAX_LOST_WORKERS:
+                    raise
+                log.warning("a worker died (%s); %d job(s) are run again", type(error).__name__, len(left))
+            if not left:
+                return
+
+    def one(self, job: Job) -> Any:
+        """The result of a single job; what it raises is raised here."""
+        return next(result for _, result in self.run([job]))
+
+    def hardware(self, device: str) -> dict[str, str]:
+        """The machine that does the work, with the device that `device` ("auto", ...) is there.
+
+        Workers of a cluster have a machine of their own: one of them is asked.
+        """
+        if device not in self._hardware:
+            job = functools.partial(_hardware_of, device)
+            self._hardware[device] = self.one(job) if self.config.name == "dask" else job()
+        return self._hardware[device]
+
+    @cached_property
+    def _client(self) -> Any:
+        from .dask import connected, submitted
+
+        cluster = self.config.cluster
+        return self._held.enter_context(submitted(cluster) if cluster else connected(self.config.address))
+
+    def _parallel(self, jobs: dict[int, Job]) -> Iterator[tuple[int, Any]]:
+        import joblib
+
+        from .worker import Numbered
+
+        loky = self.config.name == "loky"
+        numbered = [joblib.delayed(Numbered(i, job, self.log_file, watch=loky))() for i, job in jobs.items()]
+        how: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}
+        if loky:
+            with joblib.parallel_config("loky", n_jobs=self.config.jobs, inner_max_num_threads=1):
+                yield from joblib.Parallel(**how)(numbered)
+            return
+        from .dask import joblib_settings
+
+        # Everything is handed to Dask's scheduler at once: workers that leave the queue later find work as well.
+        with joblib.parallel_config("dask", client=self._client, **joblib_settings(self.config.cluster)):
+            yield from joblib.Parallel(**how, pre_dispatch="all")(numbered)
 
 
-def _parallel(engine: EngineConfig, jobs: dict[int, Job]) -> Iterator[tuple[int, Any]]:
-    import joblib
+def _hardware_of(device: str) -> dict[str, str]:
+    from ..machine import choose_device, hardware
 
-    numbered = [joblib.delayed(_numbered)(position, job) for position, job in jobs.items()]
-    if engine.name == "loky":
-        with joblib.parallel_config("loky", n_jobs=engine.jobs, inner_max_num_threads=1):
-            yield from joblib.Parallel(return_as="generator_unordered", batch_size=1)(numbered)
-        return
-    from .dask import connected
-
-    with connected(engine.address), joblib.parallel_config("dask"):
-        yield from joblib.Parallel(return_as="generator_unordered", batch_size=1)(numbered)
-
-
-def _numbered(position: int, job: Job) -> tuple[int, Any]:
-    return position, job()
+    return hardware(choose_device(device))
 
 
 def _worker_died(error: BaseException) -> bool:
@@ -99,8 +182,3 @@ def _worker_died(error: BaseException) -> bool:
     return bool(
         names & {"TerminatedWorkerError", "BrokenProcessPool", "KilledWorker", "ShutdownExecutorError"}
     )
-
-
-def is_cluster_file(address: str) -> bool:
-    """Whether a dask address is a file that describes a cluster, rather than a scheduler's address."""
-    return "://" not in address and Path(address).suffix in {".yaml", ".yml"}

@@ -1,100 +1,97 @@
-"""The Dask engine's clusters: a scheduler that is there, or one made through dask-jobqueue from a file."""
+"""The Dask engine's clusters: a scheduler that is there, or one made through dask-jobqueue."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
+import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ..errors import BenchError, SuiteError
+from ..errors import BenchError
+from .cluster import GPU, ClusterConfig
 
+log = logging.getLogger("benchbench")
 INSTALL = "pip install 'benchbench-retina[cluster]'"
-SCHEDULERS = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
+CLASSES = {"slurm": "SLURMCluster", "pbs": "PBSCluster", "sge": "SGECluster"}
+WAIT_S = 600.0
+"""How long workers of a scheduler that is there may take to come; a cluster's own wait is in its settings."""
+LINE_EVERY_S = 60.0
 
 
 @contextlib.contextmanager
 def connected(address: str) -> Iterator[Any]:
-    """A dask.distributed client for a scheduler address or a cluster file."""
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise BenchError("The dask engine is not installed.", fix=INSTALL) from error
-    from . import is_cluster_file
+    """A dask.distributed client of the scheduler at an address, with a worker or more.
 
-    if is_cluster_file(address):
-        with _cluster(Path(address)) as cluster, Client(cluster, set_as_default=True) as client:
-            yield client
-        return
+    Raises:
+        BenchError: Dask is not installed, no scheduler answers, or no worker comes within `WAIT_S`.
+    """
+    client_class = _distributed().Client
     try:
-        client = Client(address, timeout="20s", set_as_default=True)
+        client = client_class(address, timeout="20s", set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise BenchError(
             f"No Dask scheduler answers at {address}: {error}",
             fix="start one with `dask scheduler` and workers with `dask worker ADDRESS --nthreads 1`",
         ) from error
     with client:
+        _wait(client, WAIT_S, f"dask worker {address} --nthreads 1")
         yield client
 
 
 @contextlib.contextmanager
-def _cluster(path: Path) -> Iterator[Any]:
-    config = read_cluster_file(path)
+def submitted(config: ClusterConfig) -> Iterator[Any]:
+    """A client of a cluster whose jobs are submitted now and withdrawn at the end.
+
+    Raises:
+        BenchError: dask-jobqueue is not installed, the scheduler refuses the jobs, or none of them starts in time.
+    """
+    client_class = _distributed().Client
     try:
         import dask_jobqueue
     except ImportError as error:
         raise BenchError("dask-jobqueue is not installed.", fix=INSTALL) from error
-    kind = getattr(dask_jobqueue, SCHEDULERS[config.scheduler])
-    with kind(**config.settings()) as cluster:
-        cluster.scale(jobs=config.workers)
-        yield cluster
-
-
-def read_cluster_file(path: Path) -> Any:
-    """A cluster file, checked; unknown keys are errors with file and line."""
-    from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-    from ..yamlfile import read_yaml
-
-    class ClusterFile(BaseModel):
-        model_config = ConfigDict(extra="forbid", frozen=True)
-        scheduler: Literal["slurm", "pbs", "sge"]
-        workers: int = Field(1, ge=1)
-        cores: int = Field(4, ge=1)
-        memory: str = "16GB"
-        queue: str | None = None
-        walltime: str = "04:00:00"
-        gpus: int = Field(0, ge=0, description="GPUs per worker (slurm: --gres=gpu:N).")
-        extra_directives: tuple[str, ...] = ()
-        prologue: tuple[str, ...] = Field((), description="Shell lines before the worker starts.")
-
-        def settings(self) -> dict[str, Any]:
-            directives = list(self.extra_directives)
-            if self.gpus and self.scheduler == "slurm":
-                directives.append(f"--gres=gpu:{self.gpus}")
-            settings: dict[str, Any] = {
-                "cores": 1,  # one job at a time in each worker; the job itself uses the cores
-                "processes": 1,
-                "memory": self.memory,
-                "walltime": self.walltime,
-                "job_cpu": self.cores,
-                "job_extra_directives": directives,
-                "job_script_prologue": list(self.prologue),
-            }
-            if self.scheduler != "slurm":
-                settings["resource_spec"] = f"ncpus={self.cores}" if self.scheduler == "pbs" else None
-                settings.pop("job_cpu")
-            if self.queue:
-                settings["queue"] = self.queue
-            return settings
-
-    source = read_yaml(path)
     try:
-        return ClusterFile.model_validate(source.value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise SuiteError(
-            f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-            where=source.where(first["loc"]),
-            fix="see docs/how-to/slurm.md",
-        ) from error
+        cluster = getattr(dask_jobqueue, CLASSES[config.scheduler])(**config.settings())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BenchError(f"The {config.scheduler} cluster cannot be made: {error}", fix=_HOW_TO) from error
+    with cluster, client_class(cluster, set_as_default=False) as client:
+        log.debug("each of %d jobs is submitted as:\n%s", config.workers, cluster.job_script())
+        cluster.scale(jobs=config.workers)
+        _wait(client, _patience(config), "look at the queue, or give wait_hours in the cluster's settings")
+        yield client
+
+
+def joblib_settings(config: ClusterConfig | None) -> dict[str, Any]:
+    """Settings of joblib's Dask backend: one GPU slot for each job, and patience where all workers were preempted."""
+    slots = {"resources": {GPU: 1}} if config and config.gpus else {}
+    return {"wait_for_workers_timeout": _patience(config), **slots}
+
+
+def _patience(config: ClusterConfig | None) -> float:
+    return config.wait_hours * 3600 if config else WAIT_S
+
+
+_HOW_TO = "compare your settings with docs/how-to/slurm.md, and run where the scheduler's commands are"
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        raise BenchError("The dask engine is not installed.", fix=INSTALL) from error
+    return distributed
+
+
+def _wait(client: Any, seconds: float, fix: str) -> None:
+    """Wait for the first worker; the others are given work as they come."""
+    started = time.monotonic()
+    while True:
+        left = seconds - (time.monotonic() - started)
+        if left <= 0:
+            raise BenchError(f"No worker has come within {seconds / 60:.0f} minutes.", fix=fix)
+        try:
+            client.wait_for_workers(1, timeout=min(left, LINE_EVERY_S))
+            return
+        except TimeoutError:
+            log.info("waiting for workers: none yet, %.0f minutes left", max(left - LINE_EVERY_S, 0) / 60)

@@ -27,12 +27,12 @@ def pinned(device: str, store_root: Path) -> str:
     if count < 2:
         return device
     folder = store_root / "claims"
-    folder.mkdir(parents=True, exist_ok=True)
     for index in range(count):
         lock = FileLock(folder / f"gpu-{socket.gethostname()}-{index}.lock")
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
-        except (Timeout, NotImplementedError):
+        except (Timeout, NotImplementedError, OSError):
             continue
         _held.append(lock)
         return f"cuda:{index}"

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..store import Store, atomic_write
+from ..errors import StoreError
+from ..store import Store, atomic_write, sha256_of
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,11 @@ class SharedPlan:
     """A small stand-in for a plan that travels to workers; `load` reads the plan itself, once per process."""
 
     path: Path
+    sha256: str
 
     def load(self) -> Any:
-        """The plan. The file is the user's own: it was written by this run into its own store."""
-        return _load(self.path)
+        """The plan, if the file has the bytes that this run wrote; unpickling any others would run their code."""
+        return _load(self.path, self.sha256)
 
 
 def share(plan: Any, store: Store) -> SharedPlan:
@@ -28,12 +30,20 @@ def share(plan: Any, store: Store) -> SharedPlan:
     import cloudpickle
 
     data = cloudpickle.dumps(plan)
-    path = store.root / "plans" / f"{hashlib.sha256(data).hexdigest()[:32]}.pkl"
-    if not path.exists():
+    digest = hashlib.sha256(data).hexdigest()
+    path = store.root / "plans" / f"{digest[:32]}.pkl"
+    if not path.exists() or sha256_of(path) != digest:
         atomic_write(path, data)
-    return SharedPlan(path)
+    return SharedPlan(path, digest)
 
 
 @functools.lru_cache(maxsize=2)
-def _load(path: Path) -> Any:
-    return pickle.loads(path.read_bytes())
+def _load(path: Path, sha256: str) -> Any:
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise StoreError(
+            "The shared plan is damaged.",
+            where=str(path),
+            fix="run the same command again, which writes it anew",
+        )
+    return pickle.loads(data)

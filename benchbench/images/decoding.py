@@ -10,21 +10,29 @@ from __future__ import annotations
 import functools
 import io
 import os
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import DataError
 
-MAX_PIXELS = 178_956_970
-"""Larger images are refused, as Pillow does: 512 MiB of pixels is an error in the file or an attack."""
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PIXELS = 150_000_000
+"""Larger images are refused: no fundus camera or OCT makes them, but a decompression bomb does."""
 MIN_SIDE = 8
 MAX_ASPECT = 64
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
 _READABLE = "JPEG, PNG, TIFF, BMP and WebP files are read"
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP")
+"""What Pillow may take a file for, whatever its name says; for some other formats it would start programs."""
+# Sizes are checked here, with an error of its own; Pillow's warning at half of its own limit tells a user nothing.
+warnings.filterwarnings("ignore", r"Image size \(\d+ pixels\) exceeds limit")
 
 
 def decode(path: str | Path) -> np.ndarray:
@@ -83,12 +91,18 @@ def read_file(path: str | Path) -> bytes:
     return data
 
 
-def image_size(path: str | Path, data: bytes | None = None) -> tuple[int, int]:
-    """(height, width) from the header of an image file (or its bytes); raises `DataError` as `decode` does."""
+def open_image(source: str | Path | io.BytesIO) -> Image.Image:
+    """A file opened by Pillow as one of `FORMATS`; raises what Pillow raises."""
     from PIL import Image
 
+    Image.init()  # otherwise Pillow does not know TIFF and WebP by name before it has met one
+    return Image.open(source, formats=FORMATS)
+
+
+def image_size(path: str | Path, data: bytes | None = None) -> tuple[int, int]:
+    """(height, width) from the header of an image file (or its bytes); raises `DataError` as `decode` does."""
     try:
-        with Image.open(path if data is None else io.BytesIO(data)) as image:
+        with open_image(path if data is None else io.BytesIO(data)) as image:
             width, height = image.size
     except Exception as error:
         raise _unreadable(path, error) from error
@@ -189,10 +203,8 @@ def _decode_fast_codec(data: bytes, path: str | Path) -> np.ndarray | None:
 
 
 def _decode_pillow(data: bytes, path: str | Path) -> np.ndarray:
-    from PIL import Image
-
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(io.BytesIO(data)) as image:
             check_size(image.height, image.width, path)
             return np.array(image.convert("RGB"))
     except Exception as error:  # Pillow's decoders raise many kinds; each means that this file is unusable

@@ -59,8 +59,6 @@ ENCODERS = (
             PretrainingSet("ddr", 13_673, _PAPER),
             PretrainingSet("odir", 8_000, _PAPER),
         ),
-        pretraining_complete="the 75,000 file names of imgs_all.npy are the paper's whole pre-training; of the DINOv2 "
-        "weights that it starts from nobody has stated whether they saw retinal images",
         compute=DeclaredCompute(
             0.27,
             "one consumer GPU with 24 GB; A100-days as estimated by the authors",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from benchbench.datasets import load_dataset
 from benchbench.datasets.images import check_image
 from benchbench.datasets.local import local_dataset
 from benchbench.errors import DataError, SuiteError
+from benchbench.images import decode, image_size
 from benchbench.plugins import registry
 from benchbench.splits import SplitSpec
 from benchbench.store import Store
@@ -72,17 +75,6 @@ def test_a_plugin_that_raises_anything_while_it_reads_is_named(tmp_path):
         load_dataset(info, tmp_path)
 
 
-@pytest.mark.parametrize("size", [(4, 400), (20, 1400), (7, 7)])
-def test_what_decoding_refuses_is_refused_by_the_check(tmp_path, size):
-    from benchbench.images.decoding import decode
-
-    path = tmp_path / "x.png"
-    Image.new("RGB", size).save(path)
-    with pytest.raises(DataError):
-        decode(path)
-    assert check_image(path)
-
-
 def test_a_truncated_jpeg_is_found_even_when_its_header_is_fine(tmp_path):
     whole = tmp_path / "whole.jpg"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)).save(whole)
@@ -98,6 +90,44 @@ def test_an_image_that_claims_absurd_sizes_is_refused_unread(tmp_path):
     assert "more" in check_image(bomb)
     Image.new("L", (4, 400)).save(bomb)
     assert "4 x 400 pixels, a side below" in check_image(bomb)
+
+
+@pytest.mark.parametrize("size", [(12_000, 12_600), (12_000, 12_400), (7, 40), (7, 7), (4, 400), (16, 1100)])
+def test_what_the_check_refuses_and_what_decoding_refuses_is_the_same(tmp_path, size):
+    path = tmp_path / "a.png"
+    Image.new("1", size).save(path)
+    try:
+        image_size(path)
+        refused = False
+    except DataError:
+        refused = True
+    assert bool(check_image(path)) == refused == (size != (12_000, 12_400))
+
+
+def test_an_image_of_another_format_starts_no_program_whatever_its_name_says(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (64, 64)).save(path, "EPS")
+
+    def started(*_: object, **__: object) -> None:
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.Popen.__init__", started)
+    assert "is not an image" in check_image(path)
+    with pytest.raises(DataError, match="not an image"):
+        decode(path)
+
+
+def test_a_large_image_that_is_accepted_gives_no_warning(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("1", (10_000, 10_000)).save(path)
+    script = (
+        "import sys; from pathlib import Path; from benchbench.datasets.images import check_image; "
+        "print(repr(check_image(Path(sys.argv[1]))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
+    )
+    assert (done.stdout, done.stderr) == ("''\n", "")
 
 
 def test_a_good_file_is_checked_once_and_a_changed_one_again(clinic, monkeypatch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from benchbench.datasets import load_dataset
@@ -15,7 +17,7 @@ from .conftest import rows, write_image
 def test_a_folder_with_a_labels_csv_is_a_dataset_under_its_own_name(clinic):
     root = clinic(rows())
     assert local_names(registry(), root) == ["my_clinic"]
-    info, task = with_local_datasets(registry(), root).task("my_clinic/label")
+    info, task = with_local_datasets(registry(), root, ["my_clinic"]).task("my_clinic/label")
     assert (task.kind, task.classes, info.cluster, info.default_split) == (
         "binary",
         ("0", "1"),
@@ -164,6 +166,64 @@ def test_a_card_with_an_unknown_key_is_refused(clinic):
     (root / "my_clinic" / "dataset.yaml").write_text("titel: x\n")
     with pytest.raises(DataError, match="title"):
         local_dataset(root / "my_clinic")
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ("a: &a [x, x]\nb: &b [*a, *a]\ntitle: [*b, *b]\n", "aliases"),
+        ("title: " + "[" * 5000, "nested"),
+        ("title: 2001-99-99\n", "2001-99-99"),
+        ("tasks:\n  label: {classes: 3}\n", "classes"),
+        ("tasks:\n  label: {kind: nominal}\n", "kind"),
+        ("- title\n", "understood"),
+        ("title: !!python/object/apply:os.getcwd []\n", "tags"),
+    ],
+)
+def test_a_broken_or_hostile_card_is_one_plain_error(clinic, card, said):
+    root = clinic(rows())
+    (root / "my_clinic" / "dataset.yaml").write_text(card)
+    with pytest.raises(DataError, match=said) as error:
+        local_dataset(root / "my_clinic")
+    assert "dataset.yaml" in error.value.where
+
+
+def test_a_broken_folder_beside_it_does_not_disturb_the_dataset_that_is_asked_for(clinic):
+    root = clinic(rows())
+    (root / "pipe").mkdir()
+    os.mkfifo(root / "pipe" / "labels.csv")  # reading it would never end
+    (root / "broken").mkdir()
+    (root / "broken" / "labels.csv").write_text("image,label\n")
+    assert "my_clinic" in with_local_datasets(registry(), root, ["my_clinic"]).datasets
+    assert "pipe" not in local_names(registry(), root)
+
+
+@pytest.mark.parametrize("name", ["..", ".", "", "../data/my_clinic"])
+def test_a_name_that_is_a_path_is_no_dataset(clinic, name):
+    root = clinic(rows())
+    (root.parent / "labels.csv").write_text("image,label\n")
+    assert name not in with_local_datasets(registry(), root, [name]).datasets
+
+
+def test_a_cell_without_end_and_an_infinite_label_are_named(clinic):
+    root = clinic([row.replace(",p", ",inf,p") for row in rows()], "image,label,reading,patient")
+    path = root / "my_clinic" / "labels.csv"
+    assert [t.name for t in local_dataset(root / "my_clinic").tasks] == ["label"]
+    path.write_text(path.read_text() + '"' + "x" * 200_000)
+    with pytest.raises(DataError, match="not a table"):
+        local_dataset(root / "my_clinic")
+
+
+def test_two_columns_of_one_name_and_a_name_no_file_can_have_are_refused_in_plain_words(clinic):
+    root = clinic(rows())
+    path = root / "my_clinic" / "labels.csv"
+    good = path.read_text()
+    path.write_text(good.replace("image,label,patient", "image,label,label"))
+    with pytest.raises(DataError, match="two columns of the same name: label"):
+        local_dataset(root / "my_clinic")
+    path.write_text(good + "x" * 5000 + ",1,p\n")
+    with pytest.raises(DataError, match="no image file"):
+        load_dataset(local_dataset(root / "my_clinic"), root)
 
 
 def test_excel_exports_with_semicolons_and_a_bom_are_read(clinic):

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import functools
+import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchbench.engines import EngineConfig, run_jobs
-from benchbench.engines.dask import read_cluster_file
-from benchbench.errors import BenchError, SuiteError
+from benchbench.engines import Engine, EngineConfig, Job
+from benchbench.engines.shared import share
+from benchbench.errors import BenchError, StoreError
+from benchbench.store import Store
 
 SUITE = """\
 title: A small suite
@@ -41,9 +45,14 @@ def die_once(marker: Path, x: int) -> int:
     return -1
 
 
+def run_jobs(config: EngineConfig, jobs: Sequence[Job]) -> list[tuple[int, Any]]:
+    with Engine(config) as engine:
+        return list(engine.run(jobs))
+
+
 def test_the_local_engine_runs_jobs_in_order() -> None:
     jobs = [functools.partial(square, i) for i in range(5)]
-    assert list(run_jobs(EngineConfig(), jobs)) == [(i, i * i) for i in range(5)]
+    assert run_jobs(EngineConfig(), jobs) == [(i, i * i) for i in range(5)]
 
 
 def test_loky_runs_every_job_once() -> None:
@@ -69,28 +78,76 @@ def test_the_work_of_a_dead_worker_is_done_again(tmp_path: Path) -> None:
 def test_a_wrong_engine_says_what_to_write(text: str, said: str) -> None:
     with pytest.raises(BenchError) as caught:  # noqa: PT012  (either step may refuse)
         engine = EngineConfig.parse(text, None)
-        list(run_jobs(engine, [functools.partial(square, 1)]))
+        run_jobs(engine, [functools.partial(square, 1)])
     assert said in caught.value.block()
 
 
-def test_a_cluster_file_becomes_settings_and_refuses_unknown_keys(tmp_path: Path) -> None:
-    path = tmp_path / "cluster.yaml"
-    path.write_text("scheduler: slurm\nworkers: 2\ncores: 8\ngpus: 1\nqueue: gpu\n")
-    settings = read_cluster_file(path).settings()
-    assert settings["job_extra_directives"] == ["--gres=gpu:1"]
-    assert settings["queue"] == "gpu"
-    assert settings["job_cpu"] == 8
-    path.write_text("scheduler: slurm\nworker: 2\n")
-    with pytest.raises(SuiteError) as caught:
-        read_cluster_file(path)
-    assert caught.value.where.endswith(":2")
+def test_jobs_without_the_engine_that_uses_them_are_said_to_have_no_effect(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    EngineConfig.parse("local", 4)
+    assert "--jobs 4 has no effect" in caplog.text
 
 
-def run_suite(folder: Path, *extra: str) -> subprocess.CompletedProcess[str]:
+def test_a_plan_whose_file_was_changed_is_not_unpickled(tmp_path: Path) -> None:
+    shared = share({"a": "plan"}, Store(tmp_path))
+    shared.path.write_bytes(shared.path.read_bytes() + b"more")
+    with pytest.raises(StoreError, match="damaged"):
+        shared.load()
+    again = share({"a": "plan"}, Store(tmp_path))
+    assert again.load() == {"a": "plan"}
+
+
+LONG = """
+import functools, sys, time
+from pathlib import Path
+from benchbench.engines import Engine, EngineConfig
+sys.path.insert(0, sys.argv[2])
+from test_engines import tell_and_sleep
+with Engine(EngineConfig("loky", 2)) as engine:
+    list(engine.run([functools.partial(tell_and_sleep, Path(sys.argv[1]) / str(i)) for i in range(2)]))
+"""
+
+
+def tell_and_sleep(told: Path) -> None:
+    told.with_suffix(".tmp").write_text(str(os.getpid()))
+    told.with_suffix(".tmp").rename(told)
+    time.sleep(300)
+
+
+def test_workers_end_when_the_run_that_started_them_is_killed(tmp_path: Path) -> None:
+    run = subprocess.Popen([sys.executable, "-c", LONG, str(tmp_path), str(Path(__file__).parent)])
+    told = [tmp_path / "0", tmp_path / "1"]
+    wait_for(lambda: all(p.exists() for p in told))
+    workers = [int(p.read_text()) for p in told]
+    run.kill()
+    run.wait()
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+
+
+def log_and_square(x: int) -> int:
+    logging.getLogger("benchbench").info("squaring %d", x)
+    return x * x
+
+
+def test_what_workers_log_is_in_the_run_s_log(tmp_path: Path) -> None:
+    with Engine(EngineConfig("loky", 2), tmp_path / "log.txt") as engine:
+        list(engine.run([functools.partial(log_and_square, i) for i in range(3)]))
+    text = (tmp_path / "log.txt").read_text()
+    assert all(f"squaring {i}" in text for i in range(3))
+
+
+def wait_for(reached: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def run_suite(folder: Path, *extra: str, threads: str = "1") -> subprocess.CompletedProcess[str]:
     folder.mkdir(exist_ok=True)
     (folder / "small.yaml").write_text(SUITE)
-    environment = {**os.environ, "BENCHBENCH_STORE": str(folder / "store")}
-    environment.pop("OMP_NUM_THREADS", None)
+    environment = {**os.environ, "BENCHBENCH_STORE": str(folder / "store"), "OMP_NUM_THREADS": threads}
     return subprocess.run(
         [sys.executable, "-m", "benchbench", "run", "small.yaml", *extra],
         cwd=folder,
@@ -119,6 +176,38 @@ def test_loky_gives_the_rows_and_predictions_of_the_local_engine(local: Path, tm
     done = run_suite(tmp_path / "loky", "--engine", "loky", "--jobs", "2")
     assert done.returncode == 0, done.stderr
     assert result_bytes(tmp_path / "loky") == result_bytes(local)
+
+
+@pytest.mark.slow
+def test_the_number_of_threads_in_the_environment_changes_no_byte(local: Path, tmp_path: Path) -> None:
+    done = run_suite(tmp_path / "more", threads="2")
+    assert done.returncode == 0, done.stderr
+    assert result_bytes(tmp_path / "more") == result_bytes(local)
+
+
+@pytest.mark.slow
+def test_two_shells_divide_the_cells_and_each_counts_its_own(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text(
+        SUITE.replace("preset: retfound_green_paper", "config: {C_grid: [0.001, 0.01, 0.1, 1, 10], folds: 5}")
+    )
+    command = [sys.executable, "-m", "benchbench", "run", "small.yaml"]
+    environment = {**os.environ, "BENCHBENCH_STORE": str(tmp_path / "store")}
+    shells = [
+        subprocess.Popen(
+            [*command, "--out", str(tmp_path / name)],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("a", "b")
+    ]
+    outputs = [shell.communicate(timeout=300) for shell in shells]
+    assert [shell.returncode for shell in shells] == [0, 0], outputs
+    computed = [json.loads((tmp_path / n / "small/latest/run.json").read_text())["cells"] for n in "ab"]
+    assert sum(c["computed"] for c in computed) == 4
+    assert all(c["computed"] + c["cached"] == 4 for c in computed)
 
 
 @pytest.fixture
@@ -154,8 +243,6 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes
         )
         for i in range(2)
     ]
-    import json
-
     yield json.loads(file.read_text())["address"], workers
     for process in (*workers, boss):
         process.terminate()

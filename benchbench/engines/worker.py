@@ -1,0 +1,52 @@
+"""A job in a worker process: its log goes to the run's log, and the worker ends when its parent is gone."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..logs import RunLog
+
+PARENT_CHECK_S = 2.0
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A job that brings its position back with its result."""
+
+    position: int
+    job: Callable[[], Any]
+    log_file: Path | None = None
+    watch: bool = False
+
+    def __call__(self) -> tuple[int, Any]:
+        if self.watch:
+            watch_parent()
+        if self.log_file is None:
+            return self.position, self.job()
+        with RunLog(self.log_file).attached():
+            return self.position, self.job()
+
+
+@functools.cache
+def watch_parent() -> None:
+    """End this process soon after its parent has died: nobody will take its results any more.
+
+    A parent killed by SIGKILL cannot tell its workers to stop, and they would hold the GPU and go on for hours.
+    """
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_CHECK_S)
+        logging.getLogger("benchbench").error("the process that gave out the work is gone: this worker stops")
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
