@@ -44,7 +44,7 @@ def test_the_shell_commands_of_the_page_work_in_their_order(tmp_path: Path) -> N
         },
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "8 of 8 checks passed" in done.stdout or "9 of 9 checks passed" in done.stdout
+    assert re.search(r"(\d\d?) of \1 checks passed", done.stdout)
     assert "1 passed" in done.stdout
     assert sys.prefix not in str(packages)
 

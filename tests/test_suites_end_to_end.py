@@ -21,9 +21,10 @@ def data(tmp_path_factory) -> Path:
     """Every dataset, simulated small; those with rare classes larger, so that every part has some of them."""
     root = tmp_path_factory.mktemp("simulated")
     _simulate(root, "--all", "--images", "40")
-    for name in ("brset", "oct_signatures"):
+    rare = ("brset", "oct_signatures", "retfound_messidor2")
+    for name in rare:
         shutil.rmtree(root / name)
-    _simulate(root, "brset", "oct_signatures", "--images", "240")
+    _simulate(root, *rare, "--images", "240")
     return root
 
 

@@ -11,7 +11,7 @@ from benchbench.cost.architecture import inspect_encoder
 from benchbench.cost.expected import DECLARED_RATE, expected_cost, forward_flops
 from benchbench.cost.speeds import measured_speeds
 from benchbench.plugins import registry
-from benchbench.store import Store
+from benchbench.store import Store, content_key
 from benchbench.suite import load_suite, parse_suite, shipped_suites
 
 SUITE = """\
@@ -94,7 +94,7 @@ def test_a_speed_that_was_measured_here_overrules_the_table(tmp_path: Path) -> N
         ),
         CostRow("resnet50", "throughput", 9000.0, "images/s", "measured", device="cpu"),
     ]
-    store.publish("cost", "ab" * 16, {}, lambda folder: write_cost(folder / "cost.csv", rows))
+    store.publish("cost", content_key({}), {}, lambda folder: write_cost(folder / "cost.csv", rows))
     speeds = measured_speeds(store)
     found = shares(speeds=speeds)
     assert found["linear_probe", "resnet50"].hours == pytest.approx(516 / 3000 / 3600)
