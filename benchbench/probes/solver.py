@@ -7,7 +7,9 @@ products per iteration. For fit b with rows i of weight s_i (the weights sum to 
     (1/n) sum_i s_i loss(y_i, W x_i + b) + |W|^2 / (2 C n),     x = the fit's own standardised features,
 
 which is scikit-learn's objective divided by C n: softmax over K classes with a free intercept, or one sigmoid for
-two classes. The method is L-BFGS (Liu & Nocedal, Math. Program. 45, 1989) in its compact form (Byrd, Nocedal &
+two classes. Softmax fits are solved in
+K - 1 columns: at the optimum the K rows of W sum to zero, so W = Q U for an orthonormal Q (K, K - 1), and |W| = |U|.
+The method is L-BFGS (Liu & Nocedal, Math. Program. 45, 1989) in its compact form (Byrd, Nocedal &
 Schnabel, Math. Program. 63, 1994), preconditioned by the eigenvectors of the features' correlation matrix.
 
 Precision: the state (coefficients, logits, gradients) has the type of the start that is handed in and is moved by
@@ -193,11 +195,21 @@ class _State:
             setattr(self, field.name, getattr(self, field.name)[rows])
 
 
+def zero_sum_basis(columns: int) -> Tensor:
+    """Orthonormal basis (K, K - 1) of the vectors of K numbers that sum to zero; for one column, that column."""
+    if columns == 1:
+        return torch.ones(1, 1, dtype=torch.float64)
+    centring = torch.eye(columns, dtype=torch.float64) - 1 / columns
+    return torch.linalg.eigh(centring)[1][:, 1:].contiguous()
+
+
 class _Solver:
     """Batched L-BFGS on one `Design`; see the module's text."""
 
     def __init__(self, design: Design, problem: Problem, coef: Tensor, intercept: Tensor) -> None:
         self.design, self.problem = design, problem
+        self.mix = zero_sum_basis(coef.shape[1]).to(coef)
+        coef, intercept = self.mix.T @ coef, self.mix.T @ intercept
         B, K, D = coef.shape
         size, new = K * (D + 1), partial(torch.zeros, dtype=torch.float64, device=coef.device)
         self.state = s = _State(
@@ -227,11 +239,12 @@ class _Solver:
     def _exact(self, rows: Tensor) -> tuple[Tensor, ...]:
         """Logits, residuals, gradients, and the gradient in round coordinates, from the coefficients."""
         s, problem = self.state, self.problem[rows]
-        logits = self.design.logits(s.coef[rows], s.intercept[rows], problem)
+        logits = self.mix @ self.design.logits(s.coef[rows], s.intercept[rows], problem)
         residual = (probabilities(logits) - problem.targets) * problem.weights
+        inner = self.mix.T @ residual
         features = self.design.of_type(residual.dtype)
-        gradient = _rows_product(residual, features) * problem.ratio + problem.penalty * s.coef[rows]
-        gradient0 = residual.sum(2, keepdim=True)
+        gradient = _rows_product(inner, features) * problem.ratio + problem.penalty * s.coef[rows]
+        gradient0 = inner.sum(2, keepdim=True)
         return logits, residual, gradient, gradient0, self._round(gradient, gradient0, s.rates[rows])
 
     def _round(self, gradient: Tensor, gradient0: Tensor, rates: Tensor) -> Tensor:
@@ -296,7 +309,7 @@ class _Solver:
         parts = direction.view(B, K, D + 1)
         step = design.preconditioner.apply(parts[..., :D].contiguous(), s.rates)
         step0 = parts[..., D:].to(dtype) / CURVATURE**0.5
-        moved = _rows_product(step * problem.ratio.float(), design.transposed).to(dtype) + step0
+        moved = self.mix @ (_rows_product(step * problem.ratio.float(), design.transposed).to(dtype) + step0)
         step = step.to(dtype)
         linear = (problem.penalty * s.coef * step).sum((1, 2))
         square = (problem.penalty * step * step).sum((1, 2))
@@ -305,7 +318,7 @@ class _Solver:
         length, residual = self._step_length(moved, slope, linear, square)
         self._forget(slope >= 0)
         step, moved = length * step, length * moved
-        change = residual - s.residual
+        change = self.mix.T @ (residual - s.residual)
         s.coef, s.intercept = s.coef + step, s.intercept + length * step0
         s.logits, s.residual = s.logits + moved, residual
         grown = (
@@ -349,15 +362,15 @@ class _Solver:
         p = probabilities(s.logits)
         curvature = (p * (1 - p) * problem.weights).sum(2, keepdim=True)
         upper = (s.gradient**2 / problem.penalty).sum((1, 2)) / 2
-        upper = upper + (s.gradient0**2 / curvature.clamp(min=1e-12)).sum((1, 2)) / 2
+        upper = upper + ((self.mix @ s.gradient0) ** 2 / curvature.clamp(min=1e-12)).sum((1, 2)) / 2
         objective = mean_loss(s.logits, problem) + (problem.penalty * s.coef**2).sum((1, 2)) / 2
         return newton, (upper / objective.clamp(min=torch.finfo(objective.dtype).tiny)).double()
 
     def run(self, accuracy: Accuracy, max_iter: int) -> Solution:
         s = self.state
         done = Solution(
-            coef=torch.zeros_like(s.coef),
-            intercept=torch.zeros_like(s.intercept[..., 0]),
+            coef=self.mix @ torch.zeros_like(s.coef),
+            intercept=torch.zeros_like((self.mix @ s.intercept)[..., 0]),
             logits=torch.zeros_like(s.logits),
             iterations=torch.zeros_like(s.index),
             converged=torch.zeros_like(s.index, dtype=torch.bool),
@@ -391,7 +404,10 @@ class _Solver:
         if not bool(out.any()):
             return
         where = s.index[out]
-        done.coef[where], done.intercept[where] = s.coef[out], s.intercept[out, :, 0]
+        done.coef[where], done.intercept[where] = (
+            self.mix @ s.coef[out],
+            (self.mix @ s.intercept[out])[:, :, 0],
+        )
         done.logits[where], done.iterations[where] = s.logits[out], iteration
         done.converged[where], done.gap[where] = reached[out], upper[out]
         s.keep(~out)
