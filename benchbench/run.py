@@ -374,6 +374,9 @@ def _measured_cost(plan: Plan, store: Store, engine: Engine, options: Options) -
     config = plan.suite.suite.cost
     if config.measure == "off":
         return ()
+    if plan.demo and plan.cells:  # a demonstration is to be watched to its end, and speeds take minutes
+        log.info("a demo measures no speeds: bench speed does")
+        return ()
     from .cost import measure_encoders
 
     measure = functools.partial(

@@ -29,7 +29,7 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "multiclass": ("macro_auroc", "balanced_accuracy", "unweighted_kappa"),
     "multilabel": ("macro_auroc",),
 }
-DEMO = Simulation(images=120, seed=0)
+DEMO = Simulation(images=60, seed=0)
 SplitPart = Literal["train", "test"]
 
 

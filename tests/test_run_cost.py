@@ -47,7 +47,7 @@ def run(
     path = folder / "small.yaml"
     path.write_text(suite.replace("PROTOCOLS", protocols).replace("MEASURE", measure))
     monkeypatch.setenv("BENCHBENCH_STORE", str(store.root))
-    plan, registry, _ = prepare(str(path), None, None, (), demo=True, simulate=True)
+    plan, registry, _ = prepare(str(path), None, None, (), demo=protocols != PROBE, simulate=True)
 
     def load(weights: Path | None, device: str) -> object:
         raise AttributeError("this network has no head to remove")
