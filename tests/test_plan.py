@@ -171,7 +171,7 @@ def test_planning_draws_no_images_and_says_what_a_run_will_draw() -> None:
     plan = plan_of("untrained/test_efficientnet", None, "idrid/grade", demo=True, simulate=False)
     (cell,) = plan.cells
     assert cell.status == "run"
-    assert "about 120 images of IDRiD, disease grading will be simulated first" in cell.reason
+    assert "about 60 images of IDRiD, disease grading will be simulated first" in cell.reason
     assert not (Store().root / "simulated").exists()
 
 

@@ -170,7 +170,7 @@ class _Run:
                     self._end_epoch()
                     self.epoch_seconds[-1] += time.perf_counter() - started
                     self.epoch_seconds.append(0.0)
-                self._save(force=False)
+                self._save()
         return self._finish()
 
     # ------------------------------------------------------------------------------------------ one step
@@ -265,7 +265,6 @@ class _Run:
         )  # fmt: skip
 
     def _finish(self) -> Trained:
-        self._save(force=True)
         self.model.load_state_dict(self.best["model"])
         return self._trained(self.model)
 
@@ -278,10 +277,10 @@ class _Run:
         said = [job.encoder.name, job.task.name, job.metric, job.seed, self.precision, labels]
         return hashlib.sha256(json.dumps([said, job.recipe.model_dump(mode="json")]).encode()).hexdigest()
 
-    def _save(self, force: bool) -> None:
+    def _save(self) -> None:
         if self.path is None:
             return
-        if not force and time.monotonic() - self.saved_at < self.job.recipe.checkpoint_seconds:
+        if time.monotonic() - self.saved_at < self.job.recipe.checkpoint_seconds:
             return
         state = {
             "fingerprint": self.fingerprint(),
