@@ -12,6 +12,7 @@ which was used.
 from __future__ import annotations
 
 import ctypes
+import functools
 import logging
 import os
 import shutil
@@ -76,6 +77,7 @@ def remedy_state() -> str:
     return _state if is_amd() else "not an AMD processor"
 
 
+@functools.cache
 def is_amd() -> bool:
     """True on AMD processors (Linux)."""
     try:

@@ -34,10 +34,10 @@ class Standardisation:
     @classmethod
     def of(cls, X: NDArray, rows: NDArray[np.bool_] | None = None) -> Standardisation:
         """The same numbers as scikit-learn's StandardScaler, in float64."""
-        part = np.asarray(X if rows is None else X[rows], dtype=np.float64)
+        part = np.array(X if rows is None else X[rows], dtype=np.float64)
         mean = part.mean(axis=0)
-        deviation = part - mean
-        scale = np.sqrt(np.einsum("nd,nd->d", deviation, deviation) / len(part))
+        part -= mean
+        scale = np.sqrt(np.einsum("nd,nd->d", part, part) / len(part))
         # Rounding leaves a constant column of value c a deviation of about n * eps * c.
         noise = len(part) * np.finfo(np.float64).eps
         return cls(mean, np.where(scale <= noise * np.abs(mean), 1.0, scale))
@@ -84,17 +84,18 @@ class JobFit:
             array[position] = getattr(other, name)[0]
         return replace(self, **arrays)
 
-    def probabilities(self, n_classes: int) -> Floats:
-        """(m, n, n_classes); classes absent from the training rows get 0. Without any label: all the same."""
+    def probabilities(self, n_classes: int, rows: NDArray[np.bool_]) -> Floats:
+        """(m, rows, n_classes); classes absent from the training rows get 0. Without any label: all the same."""
+        logits = self.logits[:, :, rows]
         if len(self.present) < 2:
-            m, _, n = self.logits.shape
+            m, _, n = logits.shape
             share = (
                 np.isin(np.arange(n_classes), self.present)
                 if len(self.present)
                 else np.full(n_classes, 1 / n_classes)
             )
             return np.tile(share.astype(np.float64), (m, n, 1))
-        return expand(class_probabilities(self.logits), self.present, n_classes)
+        return expand(class_probabilities(logits), self.present, n_classes)
 
 
 def class_probabilities(logits: Floats) -> Floats:

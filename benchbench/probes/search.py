@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import checks, published
-from .accuracy import CONTENDER, KEPT, SEARCH, Accuracy
+from .accuracy import CONTENDER, HELD_OUT, KEPT, SEARCH, Accuracy
 from .fitted import FittedProbe, ProbeGrid, Timings
 from .folds import Folds, grouped_folds
 from .path import Embeddings, Floats, Job, JobFit, class_probabilities
@@ -131,26 +131,36 @@ class Search:
     def _sharpen(
         self, data: Embeddings, folds: Folds, parts: list[tuple[int, NDArray[np.bool_]]], fits: list[JobFit]
     ) -> list[JobFit]:
-        """Solve the C around each label's choice again, tightly: only they decide, and their held-out scores stay."""
+        """Solve again, more tightly, the C around each label's choice, and then the chosen one.
+
+        Each is repeated until the choice, read from the fits as they then are, asks for nothing new.
+        """
         sharp = list(fits)
-        again: list[tuple[int, int]] = []
+        for accuracy, chosen_only in ((CONTENDER, False), (HELD_OUT, True)):
+            finished: set[tuple[int, int]] = set()
+            while again := sorted(set(self._deciding(folds, sharp, chosen_only)) - finished):
+                jobs = [
+                    Job(
+                        self.codes[:, parts[k][0]],
+                        parts[k][1],
+                        self.C[[i]],
+                        self.grid.class_weight,
+                        (sharp[k].coef[i], sharp[k].intercept[i]),
+                    )
+                    for k, i in again
+                ]
+                for (k, i), fit in zip(again, data.solve(jobs, accuracy, self.grid.max_iter), strict=True):
+                    sharp[k] = sharp[k].with_fit(i, fit)
+                finished.update(again)
+        return sharp
+
+    def _deciding(self, folds: Folds, fits: list[JobFit], chosen_only: bool) -> Iterator[tuple[int, int]]:
+        """Positions (among the fits, in C) of each label's choice and, unless `chosen_only`, what competes with it."""
         for j in range(self.codes.shape[1]):
             mine = range(j * folds.count, (j + 1) * folds.count)
             selection, _ = self._by_folds(j, folds, [fits[k] for k in mine])
-            again += [(k, i) for k in mine for i in selection.contenders]
-        jobs = [
-            Job(
-                self.codes[:, parts[k][0]],
-                parts[k][1],
-                self.C[[i]],
-                self.grid.class_weight,
-                (fits[k].coef[i], fits[k].intercept[i]),
-            )
-            for k, i in again
-        ]
-        for (k, i), fit in zip(again, data.solve(jobs, CONTENDER, self.grid.max_iter), strict=True):
-            sharp[k] = sharp[k].with_fit(i, fit)
-        return sharp
+            positions = [selection.chosen] if chosen_only else selection.contenders
+            yield from ((k, i) for k in mine for i in positions)
 
     def _by_folds(self, label: int, folds: Folds, fits: list[JobFit]) -> tuple[Selection, Floats]:
         K = len(self.classes[label])
@@ -158,7 +168,7 @@ class Search:
         scores = np.empty((len(self.C), folds.count))
         for f, fit in enumerate(fits):
             rows = ~folds.train(f)
-            p[:, rows] = fit.probabilities(K)[:, rows]
+            p[:, rows] = fit.probabilities(K, rows)
             scores[:, f] = score(self.grid.metric, self.codes[rows, label], p[:, rows])
         selection = self._choose(scores, folds.note)
         return selection, p[selection.chosen]

@@ -34,7 +34,8 @@ class PairedComparison:
         p_value: p-value of the asymptotic test; None where it does not apply.
         verdict: "ok", or why a number is missing or must be read with care.
         se: Standard error of the difference; None where it does not apply.
-        smallest_detectable_difference: True difference found with 80 % power, 2.80 standard errors.
+        smallest_detectable_difference: True difference found with 80 % power, 2.80 standard errors; None
+            where there is no standard error, or it is 0 because both systems give the same answers.
         n_positive, n_negative: Cases of each class; for several classes, of the rarest class and of the rest.
         n_clusters: Patients (cases, where each patient has one).
         method: Name of the test.
@@ -174,7 +175,7 @@ def compare_pair(
         p_value=p_value,
         verdict=verdicts[0],
         se=se,
-        smallest_detectable_difference=None if se is None else smallest_detectable_difference(se),
+        smallest_detectable_difference=smallest_detectable_difference(se) if se else None,
         n_positive=measured.counts.n_positive,
         n_negative=measured.counts.n_negative,
         n_clusters=measured.counts.n_clusters,
@@ -227,7 +228,7 @@ def as_proc_reports(result: PairedComparison, influence: Influence) -> PairedCom
         ci_low=difference - half,
         ci_high=difference + half,
         se=se,
-        smallest_detectable_difference=smallest_detectable_difference(se),
+        smallest_detectable_difference=smallest_detectable_difference(se) if se else None,
         method=result.method + ", degenerate cases as in pROC",
     )
 
