@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from ..logs import RunLog
+from ..machine import peak_memory_mib
+
+log = logging.getLogger("benchbench")
 
 PARENT_CHECK_S = 2.0
 
@@ -32,7 +36,10 @@ class Numbered:
         if self.log_file is None:
             return self.position, self.job()
         with RunLog(self.log_file).attached():
-            return self.position, self.job()
+            result = self.job()
+            if peak := peak_memory_mib():
+                log.debug("worker on %s: peak memory so far %.0f MiB", socket.gethostname(), peak)
+            return self.position, result
 
 
 @functools.cache
@@ -46,7 +53,7 @@ def watch_parent() -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(PARENT_CHECK_S)
-        logging.getLogger("benchbench").error("the process that gave out the work is gone: this worker stops")
+        log.error("the process that gave out the work is gone: this worker stops")
         os._exit(1)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()

@@ -135,6 +135,7 @@ def test_what_workers_log_is_in_the_run_s_log(tmp_path: Path) -> None:
         list(engine.run([functools.partial(log_and_square, i) for i in range(3)]))
     text = (tmp_path / "log.txt").read_text()
     assert all(f"squaring {i}" in text for i in range(3))
+    assert text.count("peak memory so far") == 3
 
 
 def wait_for(reached: Callable[[], bool], seconds: float = 60) -> None:

@@ -87,6 +87,7 @@ def test_identical_predictions_have_difference_zero():
     y, guess = [0, 1, 2] * 10, [0, 1, 1] * 10
     pair = compare("quadratic_kappa", y, [guess, guess]).pairs[0]
     assert (pair.verdict, pair.difference, pair.p_value) == ("identical", 0, 1)
+    assert pair.smallest_detectable_difference is None
 
 
 def test_balanced_accuracy_equals_scikit_learn_and_its_error_the_bootstrap(golden):
