@@ -13,13 +13,19 @@ log = logging.getLogger("benchbench")
 
 
 class RunLog(logging.FileHandler):
-    """Appends lines to a run's log. A disk that is full costs lines, never the run, and is said once."""
+    """Appends lines to a run's log. A full disk or a missing folder costs lines, never the run; it is said once."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, encoding="utf-8", errors="backslashreplace", delay=True)
         self.setFormatter(logging.Formatter(f"%(asctime)s {os.getpid()} %(levelname)s %(message)s"))
         self.setLevel(logging.DEBUG)
         self._said = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            super().emit(record)
+        except OSError:  # opening the file is outside of what logging itself guards
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Instead of logging's traceback: the lines that are lost are not worth one."""

@@ -81,7 +81,7 @@ def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> O
     """Execute a plan and write the run's folder."""
     started = datetime.now(UTC)
     folder = new_folder(options.out / plan.suite.name, started)
-    log_file = folder / "log.txt"
+    log_file = (folder / "log.txt").absolute()  # workers have working directories of their own
     with (
         RunLog(log_file).attached(),
         claim(store, run_key(folder), wait=False),

@@ -24,6 +24,13 @@ def test_a_full_disk_costs_lines_and_is_said_once_without_a_traceback(
     assert "Traceback" not in capsys.readouterr().err
 
 
+def test_a_folder_that_is_not_there_costs_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with RunLog(tmp_path / "elsewhere" / "log.txt").attached():
+        for i in range(3):
+            log.info("line %d", i)
+    assert capsys.readouterr().err.count("The log cannot be written: ") == 1
+
+
 def test_lines_of_all_levels_reach_the_file_while_it_is_attached(tmp_path: Path) -> None:
     with RunLog(tmp_path / "log.txt").attached():
         log.debug("inside")

@@ -275,3 +275,4 @@ def test_dask_gives_the_rows_of_the_local_engine_although_a_worker_is_killed(
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert result_bytes(folder) == result_bytes(local)
+    assert "worker on " in (folder / "reports/small/latest/log.txt").read_text()
