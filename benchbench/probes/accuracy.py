@@ -28,7 +28,7 @@ class Accuracy:
 #: Fits that only rank values of C, most of them far from the choice.
 SEARCH = Accuracy(1e-5, 3e-2, single=True)
 #: Fits on folds at the C that decide the choice.
-CONTENDER = Accuracy(1e-8, 1e-4, single=True)
+CONTENDER = Accuracy(1e-8, 1e-4)
 #: Fits on folds at the chosen C; their held-out probabilities freeze thresholds.
 HELD_OUT = Accuracy(1e-10, 1e-6)
 #: Fits that are kept.

@@ -29,11 +29,8 @@ def test_the_search_scores_and_chooses_as_grid_search_cv():
     assert search.best_params_["logisticregression__C"] == probe.C
     for fold in range(5):
         theirs = search.cv_results_[f"split{fold}_test_score"]
-        ours, near, chosen = (
-            probe.selection.scores[:, fold],
-            probe.selection.contenders,
-            probe.selection.chosen,
-        )
+        ours, near = probe.selection.scores[:, fold], probe.selection.contenders
+        chosen = probe.selection.chosen
         assert np.allclose(ours[chosen], theirs[chosen], atol=1e-5)
         assert np.allclose(ours[near], theirs[near], atol=1e-4)
         assert np.allclose(ours, theirs, rtol=1e-2)

@@ -7,11 +7,12 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_sample_weight
 
 from benchbench.probes import fit_multilabel_probe, fit_path, fit_probe
-from benchbench.probes.accuracy import KEPT
+from benchbench.probes.accuracy import KEPT, Accuracy
 from benchbench.probes.path import Embeddings, Job, levels
 
 from .data import embeddings
@@ -162,6 +163,34 @@ def test_too_few_iterations_are_reported():
         path = fit_path(X, y, [10.0, 100.0], max_iter=2)
     assert not path.converged.any()
     assert (path.iterations == 2).all()
+
+
+def separable(n=600, width=64, classes=3):
+    random = np.random.default_rng(0)
+    y = random.integers(0, classes, n)
+    X = 3 * random.standard_normal((classes, width))[y] + random.standard_normal((n, width))
+    return X.astype(np.float32), y
+
+
+def test_a_float32_fit_that_gains_nothing_any_more_is_given_back():
+    X, y = separable()
+    everything = np.ones(len(y), dtype=bool)
+    job = Job(y, everything, np.array([1e4]))
+    beyond_float32 = Accuracy(1e-12, 1e-9, single=True)
+    (fit,) = Embeddings(X, device="cpu", fits=4).solve([job], beyond_float32, 3000)
+    assert not fit.converged[0]
+    assert fit.iterations[0] < 250
+
+
+def test_what_decides_the_choice_is_finished_for_separable_classes():
+    X, y = separable()
+    probe = fit_probe(X, y, C_grid=tuple(np.logspace(-4, 4, 9)), threads=1)
+    assert probe.C == 1e4
+    for fold, (train, test) in enumerate(StratifiedGroupKFold(5).split(X, y, np.arange(len(y)))):
+        alone = fit_path(X[train], y[train], probe.selection.C[probe.selection.contenders], threads=1)
+        p = alone.predict_proba(X[test])[:, np.arange(len(test)), y[test]]
+        ours = probe.selection.scores[probe.selection.contenders, fold]
+        assert np.allclose(ours, np.log(p).mean(axis=1), rtol=1e-2)
 
 
 def test_every_c_is_solved_exactly_once():
