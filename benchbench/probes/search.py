@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -139,20 +140,33 @@ class Search:
         for accuracy, chosen_only in ((CONTENDER, False), (HELD_OUT, True)):
             finished: set[tuple[int, int]] = set()
             while again := sorted(set(self._deciding(folds, sharp, chosen_only)) - finished):
-                jobs = [
-                    Job(
-                        self.codes[:, parts[k][0]],
-                        parts[k][1],
-                        self.C[[i]],
-                        self.grid.class_weight,
-                        (sharp[k].coef[i], sharp[k].intercept[i]),
-                    )
-                    for k, i in again
-                ]
-                for (k, i), fit in zip(again, data.solve(jobs, accuracy, self.grid.max_iter), strict=True):
-                    sharp[k] = sharp[k].with_fit(i, fit)
+                self._improve(data, parts, sharp, again, accuracy)
+                if coarse := [(k, i) for k, i in again if accuracy.single and not sharp[k].converged[i]]:
+                    self._improve(data, parts, sharp, coarse, replace(accuracy, single=False))
                 finished.update(again)
         return sharp
+
+    def _improve(
+        self,
+        data: Embeddings,
+        parts: list[tuple[int, NDArray[np.bool_]]],
+        fits: list[JobFit],
+        which: list[tuple[int, int]],
+        accuracy: Accuracy,
+    ) -> None:
+        """Solve some fits on from where they are; each is named by its positions among the fits and in C."""
+        jobs = [
+            Job(
+                self.codes[:, parts[k][0]],
+                parts[k][1],
+                self.C[[i]],
+                self.grid.class_weight,
+                (fits[k].coef[i], fits[k].intercept[i]),
+            )
+            for k, i in which
+        ]
+        for (k, i), fit in zip(which, data.solve(jobs, accuracy, self.grid.max_iter), strict=True):
+            fits[k] = fits[k].with_fit(i, fit)
 
     def _deciding(self, folds: Folds, fits: list[JobFit], chosen_only: bool) -> Iterator[tuple[int, int]]:
         """Positions (among the fits, in C) of each label's choice and, unless `chosen_only`, what competes with it."""
