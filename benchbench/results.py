@@ -244,6 +244,8 @@ class RunInfo:
     """Seconds by stage of this invocation."""
     memory_mib: Mapping[str, float] = field(default_factory=dict)
     """Largest resident memory of the run's own process by the end of each stage, in MiB."""
+    workers_mib: Mapping[str, float] = field(default_factory=dict)
+    """The same of each worker process, by host and process."""
     cells: Mapping[str, int] = field(default_factory=dict)
     """How many cells were computed, cached, failed, missing."""
     passes: tuple[ImagePass, ...] = ()

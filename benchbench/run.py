@@ -95,7 +95,7 @@ def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> O
             with _announced(plan, store):
                 results = _compute(plan, store, engine, options, record, stages)
                 results.deviations = _deviations(plan, store, engine, options)
-            _finish(plan, record, results, stages)
+            _finish(plan, record, results, stages, engine)
             with stages.timed("cost"):
                 _write_cost(plan, store, engine, options, folder, results)
             report = _render(folder, registry, record, stages)
@@ -395,7 +395,7 @@ def _measured_cost(plan: Plan, store: Store, engine: Engine, options: Options) -
         return measure(progress=progress)
 
 
-def _finish(plan: Plan, record: _Record, results: _Results, stages: _Stages) -> None:
+def _finish(plan: Plan, record: _Record, results: _Results, stages: _Stages, engine: Engine) -> None:
     folder, artefacts, failures = record.folder, results.artefacts, results.failures
     rows = assemble.build_rows(plan, artefacts, failures)
     write_rows(folder / "rows.csv", rows)
@@ -412,6 +412,7 @@ def _finish(plan: Plan, record: _Record, results: _Results, stages: _Stages) -> 
         deviations=results.deviations,
         timings=stages.seconds,
         memory_mib=stages.memory_mib,
+        workers_mib=engine.workers_mib,
         cells={
             "computed": results.computed,
             "cached": done - results.computed,

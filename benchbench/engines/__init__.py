@@ -19,6 +19,7 @@ from ..errors import BenchError, did_you_mean
 
 if TYPE_CHECKING:
     from .cluster import ClusterConfig
+    from .worker import Done
 
 log = logging.getLogger("benchbench")
 Name = Literal["local", "loky", "dask"]
@@ -89,6 +90,8 @@ class Engine:
 
     def __init__(self, config: EngineConfig, log_file: Path | None = None) -> None:
         self.config, self.log_file = config, log_file
+        self.workers_mib: dict[str, float] = {}
+        """Largest resident memory of each worker that has finished a job, by host and process."""
         self._held = contextlib.ExitStack()
         self._hardware: dict[str, dict[str, str]] = {}
 
@@ -121,9 +124,11 @@ class Engine:
         left = dict(enumerate(jobs))
         for attempt in range(MAX_LOST_WORKERS + 1):
             try:
-                for position, result in self._parallel(left):
-                    left.pop(position, None)
-                    yield position, result
+                for done in self._parallel(left):
+                    left.pop(done.position, None)
+                    if done.peak_mib:
+                        self.workers_mib[done.worker] = done.peak_mib
+                    yield done.position, done.result
             except Exception as error:
                 if not _worker_died(error) or attempt == MAX_LOST_WORKERS:
                     raise
@@ -152,7 +157,7 @@ class Engine:
         cluster = self.config.cluster
         return self._held.enter_context(submitted(cluster) if cluster else connected(self.config.address))
 
-    def _parallel(self, jobs: dict[int, Job]) -> Iterator[tuple[int, Any]]:
+    def _parallel(self, jobs: dict[int, Job]) -> Iterator[Done]:
         import joblib
 
         from .worker import Numbered

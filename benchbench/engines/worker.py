@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import os
@@ -22,6 +23,18 @@ PARENT_CHECK_S = 2.0
 
 
 @dataclass(frozen=True)
+class Done:
+    """What a worker sends back."""
+
+    position: int
+    result: Any
+    worker: str
+    """Host and process."""
+    peak_mib: float | None
+    """Largest resident memory of the worker so far; None where the system does not tell."""
+
+
+@dataclass(frozen=True)
 class Numbered:
     """A job that brings its position back with its result."""
 
@@ -30,16 +43,14 @@ class Numbered:
     log_file: Path | None = None
     watch: bool = False
 
-    def __call__(self) -> tuple[int, Any]:
+    def __call__(self) -> Done:
         if self.watch:
             watch_parent()
-        if self.log_file is None:
-            return self.position, self.job()
-        with RunLog(self.log_file).attached():
-            result = self.job()
-            if peak := peak_memory_mib():
-                log.debug("worker on %s: peak memory so far %.0f MiB", socket.gethostname(), peak)
-            return self.position, result
+        with RunLog(self.log_file).attached() if self.log_file else contextlib.nullcontext():
+            host, result, peak = socket.gethostname(), self.job(), peak_memory_mib()
+            if peak:
+                log.debug("worker on %s: peak memory so far %.0f MiB", host, peak)
+            return Done(self.position, result, f"{host}, process {os.getpid()}", peak)
 
 
 @functools.cache

@@ -138,6 +138,21 @@ def test_what_workers_log_is_in_the_run_s_log(tmp_path: Path) -> None:
     assert text.count("peak memory so far") == 3
 
 
+def fill_and_square(megabytes: int, x: int) -> int:
+    return len(b"1" * (megabytes << 20)) and x * x
+
+
+def test_an_engine_knows_the_largest_memory_of_its_workers() -> None:
+    with Engine(EngineConfig("loky", 1)) as engine:
+        list(engine.run([functools.partial(square, 1)]))
+        before = dict(engine.workers_mib)
+        list(engine.run([functools.partial(fill_and_square, 900, 2), functools.partial(square, 3)]))
+    assert len(before) == 1
+    (worker,) = before
+    assert "process" in worker
+    assert engine.workers_mib[worker] >= max(900.0, before[worker] + 500)
+
+
 def wait_for(reached: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not reached():
@@ -177,6 +192,9 @@ def test_loky_gives_the_rows_and_predictions_of_the_local_engine(local: Path, tm
     done = run_suite(tmp_path / "loky", "--engine", "loky", "--jobs", "2")
     assert done.returncode == 0, done.stderr
     assert result_bytes(tmp_path / "loky") == result_bytes(local)
+    workers = json.loads((tmp_path / "loky/reports/small/latest/run.json").read_text())["workers_mib"]
+    assert 1 <= len(workers) <= 2
+    assert min(workers.values()) > 50
 
 
 @pytest.mark.slow
