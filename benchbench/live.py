@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .claims import is_claimed
+from .progress import span
 from .store import Store, content_key
 
 
@@ -32,9 +34,10 @@ def live_runs(folder: Path, store: Store, left: int) -> Iterator[str]:
         info = _read(path)
         if info.get("status") == "running":
             state = _state(info, left) if is_claimed(store, run_key(path.parent)) else _ENDED
-            yield f"  {path.parent.name}: {state}; {_last_line(path.parent)}"
+            yield f"  {path.parent.name}: {state}; {_progress(path.parent)}"
 
 
+_HOW_FAR = re.compile(r": \d+ of \d+ \(")
 _ENDED = "it was killed: the same command carries on"
 
 
@@ -48,7 +51,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 def _state(info: Mapping[str, Any], left: int) -> str:
     where = f"process {info['process']} on {info['host']}, " if info.get("host") else ""
-    return f"{where}started {_age_s(info):.0f} s ago, {left} cells left"
+    return f"{where}started {span(_age_s(info))} ago, {left} cells left"
 
 
 def _age_s(info: Mapping[str, Any]) -> float:
@@ -62,9 +65,11 @@ def _age_s(info: Mapping[str, Any]) -> float:
     return max(0.0, time.time() - started.timestamp())
 
 
-def _last_line(folder: Path) -> str:
+def _progress(folder: Path) -> str:
+    """The last line of the log that says how far a stage is, else the last line."""
     try:
         lines = (folder / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return "no log yet"
-    return lines[-1] if lines else "no log yet"
+    said = (line for line in reversed(lines) if _HOW_FAR.search(line))
+    return next(said, lines[-1] if lines else "no log yet")

@@ -34,10 +34,19 @@ class Reporter:
         if done >= total or now - self._last_line >= LINE_EVERY_S:
             self._last_line = now
             rate = done / max(now - self._started, 1e-9)
-            left = f", {(total - done) / rate:.0f} s left" if 0 < done < total and rate > 0 else ""
+            pace = f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
+            left = f", {span((total - done) / rate)} left of this stage" if 0 < done < total else ""
             # Beside a bar, the line is for the run's log file only, where `bench status` finds it.
             level = logging.INFO if self._bars is None else logging.DEBUG
-            log.log(level, "%s: %d of %d (%.1f/s%s) %s", self.title, done, total, rate, left, note)
+            log.log(level, "%s: %d of %d (%s%s) %s", self.title, done, total, pace, left, note)
+
+
+def span(seconds: float) -> str:
+    """A duration as one says it, to two units at most."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def _plain(text: str) -> str:

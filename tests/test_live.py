@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from benchbench.claims import claim
 from benchbench.live import live_runs, run_key
-from benchbench.progress import Reporter
+from benchbench.progress import Reporter, span
 from benchbench.store import Store
 
 
@@ -43,6 +43,37 @@ def test_only_runs_that_go_on_are_shown_with_what_they_do(tmp_path: Path, store:
     assert "20260101-000001" in line
     assert "6 cells left" in line
     assert "5 s left" in line
+
+
+def test_what_workers_log_does_not_hide_how_far_a_run_is(tmp_path: Path, store: Store) -> None:
+    run = a_run(tmp_path, "20260101-000001", "running")
+    with (run / "log.txt").open("a") as log:
+        log.write("worker on node7: peak memory so far 812 MiB\n")
+    with claim(store, run_key(run)):
+        (line,) = live_runs(tmp_path, store, 6)
+    assert "5 of 10" in line
+    assert "node7" not in line
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (99, "99 s"), (150, "2 min"), (5940, "99 min"), (11_040, "3 h 04 min")],
+)
+def test_a_duration_is_said_in_the_units_of_its_size(seconds: float, said: str) -> None:
+    assert span(seconds) == said
+
+
+def test_slow_work_has_a_pace_and_a_time_left(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("benchbench"), "propagate", True)
+    now = 1000.0
+    monkeypatch.setattr("benchbench.progress.time.monotonic", lambda: now)
+    report = Reporter("cells", None)
+    now = 1400.0
+    with caplog.at_level(logging.INFO, logger="benchbench"):
+        report(4, 40)
+    assert "cells: 4 of 40 (0.6/min, 60 min left of this stage)" in caplog.text
 
 
 def test_a_run_that_was_killed_is_not_called_live_however_fresh_its_log(tmp_path: Path, store: Store) -> None:

@@ -295,12 +295,13 @@ class Panel:
 
     def comparison(self, first: str, second: str) -> Comparison | None:
         """The comparison of two encoders, turned so that the difference is `first` minus `second`."""
-        for c in self.comparisons:
-            if (c.first, c.second) == (first, second):
-                return c
-            if (c.first, c.second) == (second, first):
-                return turned(c)
-        return None
+        if found := self._by_pair.get((first, second)):
+            return found
+        return turned(found) if (found := self._by_pair.get((second, first))) else None
+
+    @cached_property
+    def _by_pair(self) -> dict[tuple[str, str], Comparison]:
+        return {(c.first, c.second): c for c in self.comparisons}
 
 
 def turned(c: Comparison) -> Comparison:

@@ -1,7 +1,8 @@
 """Secondary metrics of a panel: shown with intervals, and compared for exploration only.
 
 They come from one trained model per encoder, the one whose curves are shown, and are a family of their own with
-a Benjamini-Hochberg column. No claim rests on them.
+a Benjamini-Hochberg column. No claim rests on them, so where there are many encoders each is compared with the
+best one only: all pairs of a hundred encoders on fifty tasks would be a million differences to draw.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ FAMILY = "secondary metrics, exploratory"
 DRAWS = 500
 CELLS = 2_000_000
 """Drawn case weights a metric may cost; larger test sets are drawn less often."""
+ALL_PAIRS = 12
+"""Panels of more encoders compare each with the best of the panel only."""
 FEWEST_DRAWS = 200
 """Fewer draws do not hold a 95 % interval, and none is shown."""
 _BY_FORMULA = {
@@ -53,6 +56,12 @@ class Secondary:
     lower_is_better: bool
     estimates: tuple[Estimate, ...]
     comparisons: tuple[Comparison, ...]
+
+    @property
+    def against(self) -> str:
+        """The one encoder that all others are compared with; empty where every pair is compared."""
+        seconds = {c.second for c in self.comparisons}
+        return seconds.pop() if len(seconds) == 1 and len(self.comparisons) > 1 else ""
 
 
 def secondary_metrics(panel: Panel, cases: Cases, rules: Rules) -> tuple[Secondary, ...]:
@@ -95,7 +104,9 @@ def _by_drawing(metric: str, scores: np.ndarray, panel: Panel, cases: Cases, rul
 
 def _wanted(panel: Panel, rules: Rules) -> str | int:
     names = [e.encoder for e in panel.estimates]
-    return names.index(rules.reference) if rules.reference in names else "all"
+    if rules.reference in names:
+        return names.index(rules.reference)
+    return "all" if len(names) <= ALL_PAIRS else 0
 
 
 def _secondary(

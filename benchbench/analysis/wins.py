@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .model import Panel, WinCount, Wins
+from .model import Comparison, Panel, WinCount, Wins
 
 
 def count_wins(
@@ -13,9 +13,14 @@ def count_wins(
     """Wins over the panels of one family; `published` maps a panel's id to its winner by the published rule."""
     counts = []
     tests = [c for p in panels for c in p.comparisons if c.p_value is not None]
-    uncorrected = [(c, _uncorrected_winner(c.p_value, c.difference, c.first, c.second, alpha)) for c in tests]
+    uncorrected = [_uncorrected_winner(c.p_value, c.difference, c.first, c.second, alpha) for c in tests]
+    by_name: dict[str, list[tuple[Comparison, str | None]]] = {}
+    for c, winner in zip(tests, uncorrected, strict=True):
+        for name in (c.first, c.second):
+            by_name.setdefault(name, []).append((c, winner))
     for name in encoders:
-        involved = [c for c in tests if name in (c.first, c.second)]
+        involved = [c for c, _ in by_name.get(name, ())]
+        without_holm = [winner for _, winner in by_name.get(name, ())]
         tested = {c.panel for c in involved}
         beaten = {c.panel for c in involved if c.winner not in (None, name)}
         counts.append(
@@ -23,10 +28,8 @@ def count_wins(
                 encoder=name,
                 holm=sum(c.winner == name for c in involved),
                 holm_losses=sum(c.winner not in (None, name) for c in involved),
-                uncorrected=sum(w == name for _, w in uncorrected),
-                uncorrected_losses=sum(
-                    w not in (None, name) and name in (c.first, c.second) for c, w in uncorrected
-                ),
+                uncorrected=sum(w == name for w in without_holm),
+                uncorrected_losses=sum(w not in (None, name) for w in without_holm),
                 published=sum(published.get(p.id) == name for p in panels),
                 never_beaten=len(tested - beaten),
                 panels=len(tested),
@@ -38,7 +41,7 @@ def count_wins(
         tests=len(tests),
         alpha=alpha,
         holm=sum(c.winner is not None for c in tests),
-        uncorrected=sum(w is not None for _, w in uncorrected),
+        uncorrected=sum(w is not None for w in uncorrected),
         published=sum(p.id in published for p in panels),
         panels=len(panels),
     )

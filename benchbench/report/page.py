@@ -20,12 +20,14 @@ from .faults import Faults, reason
 from .figures.base import Drawing
 from .methods import Methods
 from .tables import (
+    SHOWN,
     HeadlineTable,
     best_views,
     comparison_matrix,
     failure_groups,
     headline_tables,
     listed_comparisons,
+    listed_secondary,
 )
 
 
@@ -85,6 +87,7 @@ def _environment() -> Any:
         interval_pair=lambda low, high: "" if low != low else text.interval(low, high),
         matrix=comparison_matrix,
         best_views=best_views,
+        shown=SHOWN,
         outcome=text.outcome_text,
         meaning=STAMPS,
         heat=heat,
@@ -147,7 +150,8 @@ def render(content: Content) -> str:
             files=content.files,
             position={e: i for i, e in enumerate(analysis.encoders)},
             groups=(groups := _panel_groups(analysis)),
-            listed=partial(listed_comparisons, panels=sum(len(members) for _, members in groups)),
+            listed=partial(listed_comparisons, panels=(panels := sum(len(m) for _, m in groups))),
+            listed_secondary=partial(listed_secondary, panels=panels),
         )
     )
 

@@ -79,7 +79,7 @@ def comparison_matrix(panel: Panel) -> Matrix | None:
     return Matrix(tuple(shown), cells, len(encoders) - len(shown))
 
 
-LISTED = 1000
+LISTED, LISTED_SECONDARY = 1000, 1500
 """Comparisons listed on the whole page; each panel has an equal share of them, and the file holds all."""
 SHOWN = 12
 """Small tables (confusion matrices, operating points, classes) of at most this many encoders, the best."""
@@ -87,17 +87,22 @@ SHOWN = 12
 
 def listed_comparisons(panel: Panel, panels: int) -> tuple[Comparison, ...]:
     """The comparisons that one of `panels` panels lists: all, or where they are too many those of the best encoders."""
-    most = max(LISTED // max(panels, 1), 10)
-    if len(panel.comparisons) <= most:
-        return panel.comparisons
+    return _of_the_best(panel.comparisons, panel, max(LISTED // max(panels, 1), 10))
+
+
+def listed_secondary(panel: Panel, panels: int) -> tuple[tuple[str, Comparison], ...]:
+    """The same of its secondary metrics, which share the lines evenly: (metric, comparison)."""
+    share = max(LISTED_SECONDARY // max(panels * len(panel.secondary), 1), 3)
+    return tuple((s.metric, c) for s in panel.secondary for c in _of_the_best(s.comparisons, panel, share))
+
+
+def _of_the_best(comparisons: Sequence[Comparison], panel: Panel, most: int) -> tuple[Comparison, ...]:
+    if len(comparisons) <= most:
+        return tuple(comparisons)
     rank = {e.encoder: i for i, e in enumerate(panel.estimates)}
     last = len(rank)
-    return tuple(
-        sorted(
-            panel.comparisons,
-            key=lambda c: sorted((rank.get(c.first, last), rank.get(c.second, last)), reverse=True),
-        )[:most]
-    )
+    places = [sorted((rank.get(c.first, last), rank.get(c.second, last)), reverse=True) for c in comparisons]
+    return tuple(comparisons[i] for i in sorted(range(len(places)), key=places.__getitem__)[:most])
 
 
 def best_views(panel: Panel, most: int = SHOWN) -> tuple[EncoderView, ...]:

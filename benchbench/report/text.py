@@ -118,9 +118,8 @@ def script_json(value: Any) -> str:
     )
 
 
-def latex(text: str) -> str:
-    """Plain text made safe for LaTeX."""
-    specials = {
+_LATEX = str.maketrans(
+    {
         "\\": r"\textbackslash{}",
         "{": r"\{",
         "}": r"\}",
@@ -138,9 +137,16 @@ def latex(text: str) -> str:
         "<": r"$<$",
         ">": r"$>$",
     }
-    return "".join(specials.get(c, c) for c in " ".join(visible(text).split()))
+)
+
+
+def latex(text: str) -> str:
+    """Plain text made safe for LaTeX."""
+    return " ".join(visible(text).split()).translate(_LATEX)
 
 
 def visible(text: str) -> str:
     """Text without control characters and without those that turn the direction of writing."""
+    if text.isprintable():  # nearly all text is, and a large report asks of millions
+        return text
     return "".join(c for c in text if c.isspace() or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co"))

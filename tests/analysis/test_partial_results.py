@@ -242,6 +242,24 @@ def test_rank_intervals_follow_from_the_differences_that_hold(tmp_path: Path) ->
             assert e.ranks == (1 + losses, len(panel.estimates) - wins)
 
 
+def test_secondary_metrics_of_many_encoders_are_compared_with_the_best_one(tmp_path: Path) -> None:
+    encoders = tuple(FakeEncoder(f"e{i}", 0.3 + 0.1 * i) for i in range(14))
+    spec = FakeRun(encoders, [FakeTask("set0/t", n=150), FakeTask("set1/grade", n=150, **ORDINAL)])
+    for panel in analyse(read_run(write_run(tmp_path, spec))).panels:
+        best = panel.estimates[0].encoder
+        others = [e.encoder for e in panel.estimates[1:]]
+        assert len(panel.comparisons) == 14 * 13 / 2
+        compared = [s for s in panel.secondary if s.comparisons]
+        assert len(compared) >= 3
+        for s in compared:
+            assert s.against == best
+            assert [(c.first, c.second) for c in s.comparisons] == [(o, best) for o in others]
+            by_name = {e.encoder: e.value for e in s.estimates}
+            assert [c.difference for c in s.comparisons] == pytest.approx(
+                [by_name[o] - by_name[best] for o in others]
+            )
+
+
 def test_secondary_metrics_are_a_family_of_their_own_that_changes_no_claim(tmp_path: Path) -> None:
     analysis = analyse(run_of(tmp_path, tasks=typical().tasks[1:]))
     binary, ordinal = analysis.panels

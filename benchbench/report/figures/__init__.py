@@ -11,7 +11,7 @@ from ..faults import Faults, attempt
 from ..tables import headline_tables
 from ..text import distinct
 from . import across
-from .base import Drawing, house_style
+from .base import MAX_SERIES, Drawing, house_style
 from .curves import PANEL_FIGURES
 from .ranks import critical_difference
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Drawing", "draw_all"]
 
+MANY_PANELS, FEW_SERIES = 40, 4
+"""With more panels than this each draws fewer encoders: the page is one file, and stays under 6 MB."""
 PARETO = (
     ("flops", "operations per image"),
     ("latency_p50", "latency at batch 1, seconds"),
@@ -52,12 +54,13 @@ Draw = tuple[str, Callable[[], Drawing | None]]
 
 
 def _of_panels(analysis: Analysis, labels: Mapping[str, str], positions: Mapping[str, int]) -> Iterator[Draw]:
-    for panel in analysis.panels:
-        if panel.family == PRIMARY and panel.in_domain and not panel.counted:
-            named = _stamped(panel, labels)
-            for kind, draw in PANEL_FIGURES.items():
-                name = f"{kind}-{panel.id}"
-                yield name, partial(draw, name, panel, named, positions)
+    panels = [p for p in analysis.panels if p.family == PRIMARY and p.in_domain and not p.counted]
+    most = MAX_SERIES if len(panels) <= MANY_PANELS else FEW_SERIES
+    for panel in panels:
+        named = _stamped(panel, labels)
+        for kind, draw in PANEL_FIGURES.items():
+            name = f"{kind}-{panel.id}"
+            yield name, partial(draw, name, panel, named, positions, most)
 
 
 def _across(

@@ -203,6 +203,7 @@ def _inline(svg: str) -> str:
     body = re.sub(r'<svg([^>]*?) width="[^"]*"', r"<svg\1", body, count=1)
     body = re.sub(r'<svg([^>]*?) height="[^"]*"', r"<svg\1", body, count=1)
     body = body.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1)
+    body = re.sub(r' transform="rotate\(-0 [^)]*\)"', "", body)
     body = re.sub(r' d="([^"]*)"', lambda m: f' d="{_short(m[1])}"', body)
     body = re.sub(r' style="([^"]*)"', lambda m: f' style="{_terse(m[1])}"', body)
     body = re.sub(r">\s+<", "><", body)

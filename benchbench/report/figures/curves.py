@@ -21,9 +21,11 @@ Titles = Mapping[str, str]
 Positions = Mapping[str, int]
 
 
-def curves(name: str, panel: Panel, titles: Titles, positions: Positions) -> Drawing | None:
+def curves(
+    name: str, panel: Panel, titles: Titles, positions: Positions, most: int = MAX_SERIES
+) -> Drawing | None:
     """ROC, precision-recall and calibration for a binary task; ROC by class for others. None without curves."""
-    views = best_views(panel, MAX_SERIES)
+    views = best_views(panel, most)
     if not any(len(c.x) for v in views for c in v.roc):
         return None
     if panel.kind == "binary":
@@ -31,17 +33,21 @@ def curves(name: str, panel: Panel, titles: Titles, positions: Positions) -> Dra
     return _by_class(name, panel, views, titles, positions, _ROC)
 
 
-def recall(name: str, panel: Panel, titles: Titles, positions: Positions) -> Drawing | None:
+def recall(
+    name: str, panel: Panel, titles: Titles, positions: Positions, most: int = MAX_SERIES
+) -> Drawing | None:
     """Precision against recall, class by class; None for a binary task, whose `curves` hold it."""
-    views = best_views(panel, MAX_SERIES)
+    views = best_views(panel, most)
     if panel.kind == "binary" or not any(len(c.x) for v in views for c in v.precision_recall):
         return None
     return _by_class(name, panel, views, titles, positions, _PRECISION)
 
 
-def calibration(name: str, panel: Panel, titles: Titles, positions: Positions) -> Drawing | None:
+def calibration(
+    name: str, panel: Panel, titles: Titles, positions: Positions, most: int = MAX_SERIES
+) -> Drawing | None:
     """Calibration of the most probable class; None for a binary task, and where scores are no probabilities."""
-    views = [v for v in best_views(panel, MAX_SERIES) if v.reliability is not None]
+    views = [v for v in best_views(panel, most) if v.reliability is not None]
     if panel.kind == "binary" or not views:
         return None
     figure, (axes,) = unit_axes(10.0, 3.75, [(0.045, 0.235, 0.268, 0.665)])
@@ -60,7 +66,7 @@ def calibration(name: str, panel: Panel, titles: Titles, positions: Positions) -
 
 
 PANEL_FIGURES = {"curves": curves, "recall": recall, "calibration": calibration}
-"""Figures of one panel, by the first word of their names."""
+"""Figures of one panel, of at most so many encoders, by the first word of their names."""
 
 
 def _caption(panel: Panel, views: Sequence[EncoderView], text: str) -> str:
