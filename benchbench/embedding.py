@@ -24,7 +24,7 @@ from .claims import claims
 from .context import ImageSource
 from .images.pipeline import StageTimes, prepared_batches
 from .inference import EmbedRequest, Runner, automatic_batch, check_finite, cpu_threads
-from .machine import usable_cores
+from .machine import machine_line, usable_cores
 from .origin import plugin_identity
 from .shards import Parts, ShardedRows
 from .store import Store, content_key
@@ -213,6 +213,7 @@ class _Job:
         rows = part_rows or (4096 if device.startswith("cuda") else 128)
         self.layout = {"batch": batch, "part": -(-rows // batch) * batch}
         self.runners: dict[str, Runner] = {}
+        self.gpu_spans: dict[str, list[tuple[Any, Any]]] = {}
         self.embedded: dict[str, int] = {}
         """Images embedded by this pass; the rest was there from an earlier one, or came from other processes."""
         self.started = time.perf_counter()
@@ -258,9 +259,8 @@ class _Job:
             names = ", ".join(self.requests[key].encoder.name for key in keys)
             self.report(self.done, self.total, f"{self.images.dataset}: {names}, {rate:.1f} images/s")
         for key in keys:
-            started = time.perf_counter()
             embedded = np.concatenate([np.asarray(o.cpu(), dtype=np.float32) for o in outputs[key]])
-            self._count_model(key, time.perf_counter() - started)  # where a GPU is waited for
+            self._count_gpu(key)
             started = time.perf_counter()
             paths = self.images.paths[rows.start : rows.stop]
             check_finite(embedded, self.requests[key], tuple(paths))
@@ -282,16 +282,35 @@ class _Job:
             self.report(self.done, self.total, f"loading {self.requests[key].encoder.name}")
             self.runners[key] = Runner(self.requests[key], self.device, self.threads)
         runner = self.runners[key]
-        started, transferred = time.perf_counter(), runner.transfer
+        started, transferred, begun = time.perf_counter(), runner.transfer, self._gpu_mark()
         out = runner(pixels)
-        self._count_model(key, time.perf_counter() - started, runner.transfer - transferred)
+        seconds, transfer = time.perf_counter() - started, runner.transfer - transferred
+        self.times.transfer += transfer
+        if begun is None:
+            self._count_model(key, seconds - transfer, seconds)
+        else:  # the call returned before the work was done
+            self.gpu_spans.setdefault(key, []).append((begun, self._gpu_mark()))
         self.embedded[key] = self.embedded.get(key, 0) + len(pixels)
         return out
 
-    def _count_model(self, key: str, seconds: float, transfer: float = 0.0) -> None:
-        self.times.model += seconds - transfer
-        self.times.transfer += transfer
-        self.times.model_by_encoder[key] = self.times.model_by_encoder.get(key, 0.0) + seconds
+    def _gpu_mark(self) -> Any:
+        """A point in the GPU's queue whose time can be asked for when it is reached; None on a CPU."""
+        if not self.device.startswith("cuda"):
+            return None
+        import torch
+
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self.device))
+        return event
+
+    def _count_gpu(self, key: str) -> None:
+        """Count what the GPU spent on an encoder, whose work must be done."""
+        seconds = sum(begun.elapsed_time(ended) for begun, ended in self.gpu_spans.pop(key, ())) / 1000
+        self._count_model(key, seconds, seconds)
+
+    def _count_model(self, key: str, seconds: float, with_transfer: float) -> None:
+        self.times.model += seconds
+        self.times.model_by_encoder[key] = self.times.model_by_encoder.get(key, 0.0) + with_transfer
 
     def _notes(self, key: str, batch: int) -> dict[str, Any]:
         """What is worth knowing about how the embeddings came about."""
@@ -302,6 +321,8 @@ class _Job:
         runner = self.runners.get(key)
         return {
             "device": self.device,
+            "machine": machine_line(self.device),
+            "processor": machine_line(),
             "threads": self.threads,
             "batch": min(batch, runner.limit) if runner else batch,
             "batch_halvings": runner.halvings if runner else 0,

@@ -26,6 +26,7 @@ SPIN_COUNT = "10000"
 _SOURCE = "int mkl_serv_intel_cpu_true(void) { return 1; }\n"
 _MALLOC = {-3: 32 << 20, -1: 1 << 30, -2: 64 << 20}  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_TOP_PAD of glibc
 _state = "off"
+_keeps_freed_memory = False
 
 
 def prepare_process(folder: Path) -> None:
@@ -41,11 +42,18 @@ def keep_freed_memory() -> bool:
     A network's activations and a photograph's pixels are allocated and freed at every step; without this, sixty times
     as many page faults take a quarter of the time. False where the C library has no such setting.
     """
+    global _keeps_freed_memory
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return False
-    return all(mallopt(option, value) for option, value in _MALLOC.items())
+    _keeps_freed_memory = all(mallopt(option, value) for option, value in _MALLOC.items())
+    return _keeps_freed_memory
+
+
+def freed_memory_is_kept() -> bool:
+    """Whether `keep_freed_memory` was called here, and worked: speeds depend on it."""
+    return _keeps_freed_memory
 
 
 def apply_remedy(folder: Path) -> str:

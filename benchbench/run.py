@@ -26,7 +26,7 @@ from .claims import claim, holder
 from .deviation import measure_deviations
 from .engines import Engine, EngineConfig
 from .engines.shared import SharedPlan, share
-from .errors import AuditError, BenchError
+from .errors import AuditError, BenchError, reason_of
 from .live import run_key
 from .logs import RunLog
 from .machine import git_commit, hardware, peak_memory_mib, versions
@@ -95,9 +95,10 @@ def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> O
             with _announced(plan, store):
                 results = _compute(plan, store, engine, options, record, stages)
                 results.deviations = _deviations(plan, store, engine, options)
-            _finish(plan, record, results, stages, engine)
+            _write_results(plan, folder, results)
             with stages.timed("cost"):
                 _write_cost(plan, store, engine, options, folder, results)
+            _finish(plan, record, results, stages, engine)
             report = _render(folder, registry, record, stages)
     _point_latest(folder)
     reasons = [Failure(plan.cells[i].name, reason) for i, reason in results.failures.items()]
@@ -274,7 +275,8 @@ def _compute(
             else:
                 prepare_all(cells, plan.survey, store, progress, results.passes)
     with stages.timed("embed"), reporting("embedding") as progress:
-        if isinstance(source, Plan):
+        # On a CPU one process uses every core; several would only stand in each other's way.
+        if isinstance(source, Plan) or (engine.config.name == "loky" and not device.startswith("cuda")):
             lost = embed_all(cells, plan.survey, store, device, progress, results.passes)
         else:
             lost, passes = _embed_on_workers(plan, todo, source, store, engine, device, progress)
@@ -361,11 +363,21 @@ def _deviations(plan: Plan, store: Store, engine: Engine, options: Options) -> t
 def _write_cost(
     plan: Plan, store: Store, engine: Engine, options: Options, folder: Path, results: _Results
 ) -> None:
-    """cost.csv: what the suite asks to be measured, and what the protocols took."""
+    """cost.csv: what the suite asks to be measured, and what the protocols took; neither can fail the run."""
     from .cost import protocol_rows, write_cost
 
-    rows = [*_measured_cost(plan, store, engine, options)]
-    rows += protocol_rows(read_rows(folder / "rows.csv"), assemble.cell_records(results.artefacts))
+    def took() -> tuple[CostRow, ...]:
+        return protocol_rows(read_rows(folder / "rows.csv"), assemble.cell_records(results.artefacts))
+
+    rows: list[CostRow] = []
+    for what, find in (
+        ("The cost of the encoders", lambda: _measured_cost(plan, store, engine, options)),
+        ("What the protocols took", took),
+    ):
+        try:
+            rows += find()
+        except Exception as error:  # the results are there, and worth their report
+            log.warning("%s is missing from the report: %s", what, reason_of(error, "Measuring cost"))
     if rows:
         write_cost(folder / "cost.csv", rows)
 
@@ -395,15 +407,18 @@ def _measured_cost(plan: Plan, store: Store, engine: Engine, options: Options) -
         return measure(progress=progress)
 
 
-def _finish(plan: Plan, record: _Record, results: _Results, stages: _Stages, engine: Engine) -> None:
-    folder, artefacts, failures = record.folder, results.artefacts, results.failures
-    rows = assemble.build_rows(plan, artefacts, failures)
-    write_rows(folder / "rows.csv", rows)
+def _write_results(plan: Plan, folder: Path, results: _Results) -> None:
+    artefacts = results.artefacts
+    write_rows(folder / "rows.csv", assemble.build_rows(plan, artefacts, results.failures))
     write_predictions(folder / "predictions.parquet", assemble.build_predictions(plan, artefacts))
     atomic_write(folder / "timings.csv", assemble.build_timings(plan, artefacts).encode())
     assemble.write_split_files(plan, folder / "splits")
     if plan.suite.source.text:
         atomic_write(folder / "suite.yaml", plan.suite.source.text.encode())
+
+
+def _finish(plan: Plan, record: _Record, results: _Results, stages: _Stages, engine: Engine) -> None:
+    artefacts, failures = results.artefacts, results.failures
     done = sum(c.id in artefacts for c in plan.cells)
     record.update(
         finished=_stamp(datetime.now(UTC)),

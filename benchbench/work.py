@@ -6,11 +6,13 @@ import contextlib
 import dataclasses
 import json
 import logging
+import math
 import shutil
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger("benchbench")
+_WHERE = ("device", "machine", "processor", "threads")
 Progress = Callable[[int, int, str], None]
 
 
@@ -61,6 +64,8 @@ class StoreAccess:
         self._embeddings: dict[tuple[str, str], Any] = {}
         self.seconds: dict[str, float] = {}
         """What the embeddings that were read had cost: seconds of the network, thread-seconds of decoding."""
+        self.extracted: dict[str, Any] = {}
+        """Where those seconds were spent, and with how many threads."""
 
     def embeddings(self, encoder: EncoderInfo, dataset: str) -> np.ndarray:
         from .embedding import embed
@@ -85,6 +90,7 @@ class StoreAccess:
             for stage, seconds in parts.items():
                 if seconds > 0:
                     self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+                    self.extracted = {k: notes[k] for k in _WHERE if k in notes}
 
     def images(self, encoder: EncoderInfo, dataset: str) -> ImageSource:
         from .embedding import prepared_images
@@ -236,7 +242,8 @@ def cell_record(
     """What is kept beside a cell's predictions."""
     return {
         "details": dict(output.details),
-        "timings": {**access.seconds, **dict(output.timings), "total": seconds},
+        "timings": {**access.seconds, **_numbers(cell, output.timings), "total": seconds},
+        "extracted": access.extracted,
         "energy": energy,
         "device": context.device,
         "threads": context.threads,
@@ -246,6 +253,14 @@ def cell_record(
         "n_test": {name: len(p.image_ids) for name, p in output.predictions.items()},
         "refused": dict(output.refused),
     }
+
+
+def _numbers(cell: Cell, timings: Mapping[str, Any]) -> dict[str, float]:
+    """Seconds by stage as a protocol tells them, without what is no number of seconds."""
+    sound = {k: float(v) for k, v in timings.items() if isinstance(v, Real) and 0 <= float(v) < math.inf}
+    for stage in timings.keys() - sound.keys():
+        log.warning("%s: the time of stage %r is no number of seconds, and is left out", cell.name, stage)
+    return sound
 
 
 def predictions_frame(cell: Cell, output: CellOutput, access: StoreAccess) -> pd.DataFrame:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import logging
 import shutil
+import time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +21,7 @@ from benchbench.deviation import _distances
 from benchbench.embedding import EmbedRequest, ImageSet, embed
 from benchbench.errors import SuiteError
 from benchbench.inference import Runner
+from benchbench.machine import usable_cores
 from benchbench.results import RunInfo, read_run
 from benchbench.run import Options, execute
 from benchbench.store import Store, sha256_of
@@ -83,8 +88,9 @@ def test_a_run_that_measures_no_cost_records_what_its_protocols_took(
     for stage in ("extract", "prepare", "fit", "predict", "total"):
         row = found[f"{name}/{stage}"]
         assert row.value > 0
-        assert row.threads == 1
+        assert row.threads == (usable_cores() if stage in ("extract", "prepare") else 1)
         assert "torch" in row.versions
+        assert row.device == "cpu"
     assert found[f"{name}/total"].value >= found[f"{name}/fit"].value
     energy = found[f"{name}/energy"]
     assert energy.provenance == "measured" or energy.reason
@@ -132,6 +138,44 @@ def test_results_are_written_before_cost_is_measured(
     kept = read_run(folder)
     assert kept.info.status == "interrupted"
     assert {r.status for r in kept.rows} == {"done"}
+
+
+def test_cost_that_cannot_be_had_is_said_and_costs_neither_the_report_nor_the_other_rows(
+    probed: tuple[RunInfo, Path, Store],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("no such meter")
+
+    monkeypatch.setattr("benchbench.cost.measure_encoders", broken)
+    monkeypatch.setattr(logging.getLogger("benchbench"), "propagate", True)
+    info, folder = run(tmp_path, probed[2], monkeypatch, measure="quick")
+    assert info.status == "done"
+    assert (folder / "report.html").is_file()
+    assert "The cost of the encoders is missing from the report" in caplog.text
+    assert "no such meter" in caplog.text
+    assert by_quantity(folder)["protocol/linear_probe (retfound_green_paper)/fit"].value > 0
+
+
+def test_a_run_is_not_called_done_while_its_cost_is_measured(
+    probed: tuple[RunInfo, Path, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def slow(*_: object, **__: object) -> tuple[CostRow, ...]:
+        (folder,) = (tmp_path / "reports/small").iterdir()
+        seen.append(json.loads((folder / "run.json").read_text())["status"])
+        time.sleep(2.1)
+        return ()
+
+    monkeypatch.setattr("benchbench.cost.measure_encoders", slow)
+    info, folder = run(tmp_path, probed[2], monkeypatch, measure="quick")
+    assert seen == ["running"]
+    took = datetime.fromisoformat(info.finished) - datetime.fromisoformat(info.started)
+    assert took.total_seconds() >= 2
+    assert json.loads((folder / "run.json").read_text())["status"] == "done"
 
 
 @pytest.mark.parametrize("fresh", [True, False])

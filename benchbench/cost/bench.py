@@ -8,10 +8,10 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..api import EncoderInfo
-from ..machine import versions
+from ..machine import machine_line, versions
 from .rows import CostRow, Measured, Unmeasured, row_of
 from .setup import Setup, also
 from .timing import MIN_FOR_PERCENTILE, NOISY, NOISY_SPREAD, Effort, LoadMeter, Timing, noise_note, time_steps
@@ -94,7 +94,12 @@ class EncoderBench:
         best, best_rate, per_image = None, 0.0, 0.0
         # At batch 1 as many steps as the highest percentile needs, where the time allows it.
         latency = dataclasses.replace(self.setup.effort, steps=MIN_FOR_PERCENTILE[LATENCIES[-1]])
+        full = 0
         for batch in sorted({1, *self.setup.config.batches}):
+            if full:
+                reason = f"the memory of the device does not hold {full} images at once"
+                rows.append(self._unmeasured("throughput", "images/s", batch, reason))
+                continue
             limit = self.setup.effort.longest
             if per_image * batch > limit:
                 reason = (
@@ -105,7 +110,8 @@ class EncoderBench:
             timing, note = self.time_model(batch, latency if batch == 1 else self.setup.effort)
             if timing is None:
                 rows.append(self._unmeasured("throughput", "images/s", batch, note))
-                break
+                full = batch
+                continue
             per_image = timing.median / batch
             rows.append(self.row("throughput", self.measured(1 / per_image, "images/s", batch, timing, note)))
             if batch == 1:
@@ -119,14 +125,20 @@ class EncoderBench:
         again = [self.time_model(batch, self.setup.effort) for _ in range(RUNS - 1)]
         runs = [first, *(timing for timing, _ in again if timing is not None)]
         medians = [timing.median for timing in runs]
-        apart = (max(medians) - min(medians)) / statistics.median(medians)
+        apart = (max(medians) - min(medians)) / statistics.median(medians) if len(runs) > 1 else math.nan
         notes = dict.fromkeys(n for n in (note, *(n for _, n in again)) if n)
         if apart > NOISY_SPREAD:
             notes[f"{NOISY}: {len(runs)} runs differ by {apart:.0%}"] = None
         said = "; ".join(notes)
         pooled = Timing(tuple(s for timing in runs for s in timing.steps), first.warm_up_steps)
         rate = batch / statistics.median(medians)
-        difference = dataclasses.replace(self.measured(apart, "share", batch, None, said), repeats=len(runs))
+        difference: Measured | Unmeasured = Unmeasured(
+            "the batch did not fit into memory a second time", "share"
+        )
+        if len(runs) > 1:
+            difference = dataclasses.replace(
+                self.measured(apart, "share", batch, None, said), repeats=len(runs)
+            )
         return [
             self.row("throughput_best", self.measured(rate, "images/s", batch, pooled, said)),
             self.row("run_to_run", difference),
@@ -139,8 +151,8 @@ class EncoderBench:
         )
 
     def time_model(self, batch: int, effort: Effort) -> tuple[Timing | None, str]:
-        """Timing of the forward pass from uint8 on the host, and a note; None where memory does not suffice."""
-        ring = self.inputs(batch)
+        """Timing of the forward pass from uint8 on the device, and a note; None where memory does not suffice."""
+        ring = self.on_device(self.inputs(batch))
         runner = self.runner  # loaded here, so that loading it is no step
         position = 0
 
@@ -164,6 +176,14 @@ class EncoderBench:
         rng = np.random.default_rng(0)
         return [rng.integers(0, 256, (batch, size, size, 3), dtype=np.uint8) for _ in range(4)]
 
+    def on_device(self, batches: list[np.ndarray]) -> list[Any]:
+        """The batches where the model is, so that no copy to a GPU is timed with it."""
+        if not self.setup.device.startswith("cuda"):
+            return list(batches)
+        import torch
+
+        return [torch.from_numpy(batch).to(self.setup.device) for batch in batches]
+
     def _latency(self, timing: Timing, note: str) -> list[CostRow]:
         rows = []
         for percent in LATENCIES:
@@ -181,8 +201,9 @@ class EncoderBench:
 
     def file_rows(self) -> list[CostRow]:
         """Speed from JPEG files to embeddings: decoding ahead in threads, and one image after the other."""
-        from ..inference import cpu_threads
+        from ..inference import automatic_batch, cpu_threads
 
+        batch = automatic_batch(self.setup.device)
         with cpu_threads(self.setup.threads), tempfile.TemporaryDirectory() as folder:
             paths = _photographs(Path(folder), self.setup.config.photograph)
             assert self.runner  # loaded here, so that loading it is no step
@@ -192,15 +213,23 @@ class EncoderBench:
                 "end_to_end_single", 1, lambda: self._one(paths[0]), 1, f"one by one; {kind}"
             )
             # Long enough that filling the pipeline does not count, short enough for a large network.
-            count = min(96, max(12, 4 * round(0.75 * single.value)))
+            count = batch * min(12, max(2, round(3 * single.value / batch)))
+            ahead = self._timed(
+                "end_to_end",
+                batch,
+                lambda: self._stream(paths, count, batch),
+                count,
+                f"decoding ahead; {kind}",
+            )
+            files = 4 * self.setup.threads
+            alone = self._timed(
+                "prepare", 0, lambda: self._prepare(paths, files), files, f"decode and resize only; {kind}"
+            )
+            # The processor's work, whatever the device of the model.
             return [
-                self._timed(
-                    "end_to_end", 4, lambda: self._stream(paths, count, 4), count, f"decoding ahead; {kind}"
-                ),
+                ahead,
                 single,
-                self._timed(
-                    "prepare", 0, lambda: self._prepare(paths, 8), 8, f"decode and resize only; {kind}"
-                ),
+                dataclasses.replace(alone, device="cpu", precision="", versions=machine_line()),
             ]
 
     def _timed(

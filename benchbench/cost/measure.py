@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..api import EncoderInfo
 from ..errors import BenchError
 from ..machine import usable_cores
+from ..origin import plugin_identity
 from ..store import Store
 from .bench import EncoderBench, full_name
 from .config import CostConfig
@@ -126,6 +127,8 @@ def _encoder_rows(request: EmbedRequest, name: str, setup: Setup) -> list[CostRo
     how.setdefault("architecture", f"{name}: unknown")  # one that cannot be inspected shares nothing
     rows.extend(_computed(name, q, v, "B/million", n) for q, v, n in _embeddings(info.embed_dim))
     rows.extend(declared_rows(info, name, setup.config))
+    how["normalise"] = info.preprocess.normalise
+    how.update(plugin_identity(info.origin))
     probe = {"what": "probe", "embed_dim": info.embed_dim}
     files = {"what": "files", **how, "pixels": info.preprocess.pixels_key()}
     blocks: tuple[tuple[Mapping[str, str], dict[str, Any], Callable[[], list[CostRow]]], ...] = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from typing import Any
 
 from ..results import Row
@@ -16,6 +17,7 @@ PREFIX = "protocol/"
 STAGES = {
     "extract": "forward passes of the encoder over all images of the datasets, once for all tasks on them",
     "prepare": "decoding and resizing those images, summed over threads, once for all encoders that need them",
+    "read": "reading embeddings, or prepared images, and labels",
     "total": "the whole cell; embeddings and prepared images are there before it begins",
     "epoch": "median of the epochs, validation included",
     "energy": "the whole cell, embeddings apart, and whatever else ran on the device meanwhile",
@@ -24,6 +26,7 @@ STAGES = {
 ORDER = ("prepare", "extract", "read", "standardise", "fit", "epoch", "select", "predict")
 """As the stages follow each other; others come after them, then the total and the energy."""
 LAST = ("total", "energy")
+EXTRACTION = ("prepare", "extract")
 
 Key = tuple[str, str, str]
 """(encoder, protocol, stage)"""
@@ -51,9 +54,11 @@ def protocol_rows(rows: Iterable[Row], records: Mapping[str, Mapping[str, Any]])
         seen.add(row.cell_id)
         record = records[row.cell_id]
         cells.setdefault((row.encoder, row.protocol), []).append((row, record))
-        joules = record.get("energy", {}).get("joules")
+        joules = _energy(record).get("joules")
         values = {**record["timings"], **({"energy": joules} if joules is not None else {})}
         for stage, value in values.items():
+            if not isinstance(value, Real) or not math.isfinite(value):
+                continue  # a record that another version, or a plugin, wrote
             groups = found.setdefault((row.encoder, row.protocol, stage), {})
             groups.setdefault((row.source_task, row.axes), []).append(float(value))
     out = []
@@ -82,24 +87,30 @@ def _row(key: Key, groups: dict[Group, list[float]], members: list[tuple[Row, Ma
     counted = sum(len(values) for values in groups.values())
     notes = [f"mean over {len(groups)} tasks of the median over seeds" if len(groups) > 1 else ""]
     notes += [STAGES.get(stage, ""), f"{counted} of {len(members)} cells" if counted < len(members) else ""]
-    notes.append(record.get("energy", {}).get("meter", "") if stage == "energy" else "")
+    notes.append(_energy(record).get("meter", "") if stage == "energy" else "")
+    # Embeddings were computed with threads of their own, and perhaps elsewhere.
+    where = record.get("extracted", {}) if stage in EXTRACTION else {"device": row.device, **record}
     return CostRow(
         encoder,
         f"{PREFIX}{protocol}/{stage}",
         statistics.mean(statistics.median(values) for values in groups.values()),
         {"energy": "J/task", "prepare": "thread-s/task"}.get(stage, "s/task"),
         "measured",
-        device=row.device,
-        precision=row.precision,
-        threads=int(record.get("threads", 0)),
+        device="cpu" if stage == "prepare" else str(where.get("device", "")),
+        precision="" if stage == "prepare" else row.precision,
+        threads=int(where.get("threads", 0)),
         repeats=repeats,
         spread=max(known, default=math.nan),
-        versions=str(record.get("machine", "")),
+        versions=str(where.get("processor" if stage == "prepare" else "machine", "")),
         note="; ".join(n for n in notes if n),
     )
 
 
+def _energy(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    return record.get("energy") or {}
+
+
 def _no_energy(encoder: str, protocol: str, members: list[tuple[Row, Mapping[str, Any]]]) -> CostRow:
-    reasons = dict.fromkeys(str(r.get("energy", {}).get("reason", "")) for _, r in members)
+    reasons = dict.fromkeys(str(_energy(r).get("reason", "")) for _, r in members)
     reason = "; ".join(r for r in reasons if r) or "was not recorded when these cells were computed"
     return row_of(encoder, f"{PREFIX}{protocol}/energy", Unmeasured(reason, "J/task"))

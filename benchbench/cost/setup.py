@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ..errors import BenchError
 from ..machine import SPEED, hardware, machine_line, versions
-from ..store import Store, content_key
+from ..store import Artefact, Store, content_key
 from .config import CostConfig
 from .rows import CostRow, Measured, read_cost, row_of, write_cost
 from .timing import FULL, NOISY, QUICK, Effort, LoadMeter, noise_note, time_steps
 
-SCHEMA = 2
+SCHEMA = 3
 """Raise it when the same settings would be measured in another way."""
 MATRIX = {"cpu": 2048, "cuda": 8192}
 """Side of the matrices whose product is the yardstick."""
@@ -45,14 +46,15 @@ class Setup:
     def machine(self) -> dict[str, Any]:
         """Everything of this machine that speed depends on."""
         from ..images import codecs
-        from ..processor import remedy_state
+        from ..processor import freed_memory_is_kept, remedy_state
 
         return {
             "hardware": hardware(self.device),
-            "versions": {k: versions()[k] for k in (*SPEED, "openvino")},
+            "versions": {k: versions()[k] for k in (*SPEED, "openvino", "scikit-learn", "scipy")},
             "codecs": codecs(),
             "threads": self.threads,
             "mkl_on_amd": remedy_state(),
+            "freed_memory_is_kept": freed_memory_is_kept(),
         }
 
     @property
@@ -81,13 +83,19 @@ class Setup:
             log.info("measuring %s", name)
             rows = measure()
             if self.store and not any(NOISY in row.note for row in rows):
-                if found:
-                    shutil.rmtree(found.folder)
-                self.store.publish(
-                    "cost", key, identity, lambda folder: write_cost(folder / "cost.csv", rows)
-                )
+                self._keep(key, identity, rows, found)
         self._had[key] = rows
         return rows
+
+    def _keep(self, key: str, identity: dict[str, Any], rows: list[CostRow], old: Artefact | None) -> None:
+        """Put rows in the store; where it cannot be written they are measured again next time, that is all."""
+        assert self.store is not None
+        try:
+            if old:
+                shutil.rmtree(old.folder)
+            self.store.publish("cost", key, identity, lambda folder: write_cost(folder / "cost.csv", rows))
+        except (OSError, BenchError) as error:
+            log.warning("what was measured is not remembered: %s", error)
 
 
 def machine_rows(setup: Setup) -> list[CostRow]:

@@ -16,6 +16,8 @@ from typing import Any
 
 from ..logs import RunLog
 from ..machine import peak_memory_mib
+from ..processor import prepare_process
+from ..store import default_root
 
 log = logging.getLogger("benchbench")
 
@@ -44,6 +46,7 @@ class Numbered:
     watch: bool = False
 
     def __call__(self) -> Done:
+        _prepare_once()
         if self.watch:
             watch_parent()
         with RunLog(self.log_file).attached() if self.log_file else contextlib.nullcontext():
@@ -51,6 +54,12 @@ class Numbered:
             if peak:
                 log.debug("worker on %s: peak memory so far %.0f MiB", host, peak)
             return Done(self.position, result, f"{host}, process {os.getpid()}", peak)
+
+
+@functools.cache
+def _prepare_once() -> None:
+    """The settings that `bench` makes for its own process; before the job imports torch."""
+    prepare_process(default_root() / "lib")
 
 
 @functools.cache

@@ -35,7 +35,7 @@ class StageTimes:
     transfer: float = 0.0
     """Bringing batches to the device and normalising them, as far as the host waits for it."""
     model: float = 0.0
-    """Forward passes, all encoders together."""
+    """Forward passes, all encoders together; on a GPU its own time, with copies and normalisation."""
     write: float = 0.0
     """Writing to the store."""
     model_by_encoder: dict[str, float] = field(default_factory=dict)

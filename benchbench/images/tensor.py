@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from ..api import Preprocess
@@ -36,6 +37,13 @@ def to_input(batch: Any, preprocess: Preprocess, device: str = "cpu") -> torch.T
         mean = x.mean(dim=(2, 3), keepdim=True)
         std = x.std(dim=(2, 3), keepdim=True, correction=0)
         return x.sub_(mean).div_(torch.where(std > 0, std, torch.ones_like(std)))
-    mean = torch.tensor(preprocess.mean, device=x.device).view(1, 3, 1, 1)
-    std = torch.tensor(preprocess.std, device=x.device).view(1, 3, 1, 1)
-    return x.sub_(mean).div_(std)
+    return x.sub_(_per_channel(preprocess.mean, x.device)).div_(_per_channel(preprocess.std, x.device))
+
+
+@functools.cache
+def _per_channel(values: tuple[float, ...], device: torch.device) -> torch.Tensor:
+    """Kept on the device: copying three numbers to a GPU would wait for all the work that it has been given."""
+    import torch
+
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device).view(1, 3, 1, 1)

@@ -17,6 +17,7 @@ from benchbench.cost.timing import Effort
 from benchbench.errors import BenchError
 from benchbench.images import pipeline
 from benchbench.inference import EmbedRequest
+from benchbench.processor import freed_memory_is_kept
 from benchbench.store import Store
 
 CONFIG = CostConfig(measure="quick", batches=(1, 4), photograph=(160, 120))
@@ -225,6 +226,69 @@ def test_a_batch_that_would_take_too_long_is_left_out_with_the_reason(
     (long,) = [r for r in rows if r.quantity == "throughput" and r.batch == 1000]
     assert long.provenance == "unmeasured"
     assert "above the limit" in long.reason
+
+
+def test_what_does_not_fit_into_memory_is_said_of_every_larger_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Large(Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.device.type != "meta" and len(x) > 4:
+                raise RuntimeError("CUDA out of memory")
+            return super().forward(x)
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    config = CONFIG.model_copy(update={"batches": (1, 4, 8, 16)})
+    rows = measure_encoders([card("a", load=lambda w, d: Large().eval().to(d))], config, threads=1)
+    swept = {r.batch: r for r in rows if r.quantity == "throughput"}
+    assert [b for b, r in swept.items() if r.provenance == "measured"] == [1, 4]
+    assert "does not hold" in swept[8].reason
+    assert "does not hold 8 images" in swept[16].reason
+    assert by_quantity(rows, "a")["throughput_best"].batch in (1, 4)
+
+
+def test_a_single_run_has_no_difference_between_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = EncoderBench(EmbedRequest(card("a"), None, ""), setup_room.Setup(CONFIG, "cpu", 1, None))
+    first, note = bench.time_model(4, Effort(seconds=0.0, steps=3, longest=1.0, warm_up=0.0))
+    assert first is not None
+    monkeypatch.setattr(bench, "time_model", lambda *a: (None, "the memory of the device does not hold it"))
+    best, apart = bench._best(4, first, note)
+    assert best.value == pytest.approx(4 / first.median)
+    assert apart.provenance == "unmeasured"
+
+
+def test_a_store_that_cannot_be_written_costs_no_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Store, "publish", full)
+    monkeypatch.setattr("benchbench.cost.bench.noise_note", lambda *a: "")
+    monkeypatch.setattr("benchbench.cost.bench.NOISY_SPREAD", 99.0)
+    found = by_quantity(measure_encoders([card("a")], CONFIG, store=Store(tmp_path), threads=1), "a")
+    assert found["throughput_best"].value > 0
+    assert found["probe"].value > 0
+
+
+@pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("changed", ["scikit-learn", "allocator"])
+def test_what_speed_depends_on_measures_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    setups = [setup_room.Setup(CONFIG, "cpu", 1, Store(tmp_path)) for _ in range(2)]
+    measured: list[int] = []
+
+    def measure() -> list[CostRow]:
+        measured.append(1)
+        return []
+
+    setups[0].cached({"what": "probe"}, measure, "a")
+    if changed == "allocator":
+        monkeypatch.setattr("benchbench.processor._keeps_freed_memory", not freed_memory_is_kept())
+    else:
+        real = setup_room.versions()
+        monkeypatch.setattr(setup_room, "versions", lambda: {**real, changed: "99"})
+    setups[1].cached({"what": "probe"}, measure, "a")
+    assert len(measured) == 2
 
 
 def rates(monkeypatch: pytest.MonkeyPatch, stage: str) -> dict[str, float]:

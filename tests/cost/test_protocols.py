@@ -73,6 +73,28 @@ def test_cells_that_differ_in_more_than_the_seed_are_no_repeats_of_each_other() 
     assert found["protocol/linear_probe/fit"].spread != found["protocol/linear_probe/fit"].spread  # NaN
 
 
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), "soon", None])
+def test_a_record_that_holds_no_number_costs_its_own_stage_only(broken: Any) -> None:
+    records = {"a1": {**record(1.0), "timings": {"fit": broken, "total": 2.0}, "energy": None}}
+    found = {r.quantity: r for r in protocol_rows([row("a1", "x", "d/one")], records)}
+    assert "protocol/linear_probe/fit" not in found
+    assert found["protocol/linear_probe/total"].value == 2.0
+    assert found["protocol/linear_probe/energy"].reason
+
+
+def test_what_embedding_took_is_told_with_the_threads_and_the_machine_that_embedded() -> None:
+    extracted = {"device": "cuda", "machine": "a GPU", "processor": "a processor", "threads": 16}
+    timings = {"extract": 3.0, "prepare": 5.0, "fit": 1.0}
+    records = {"a1": {**record(1.0), "timings": timings, "extracted": extracted}}
+    found = {r.quantity.rpartition("/")[2]: r for r in protocol_rows([row("a1", "x", "d/one")], records)}
+    told = {stage: (r.device, r.threads, r.versions) for stage, r in found.items() if stage in timings}
+    assert told == {
+        "extract": ("cuda", 16, "a GPU"),
+        "prepare": ("cpu", 16, "a processor"),
+        "fit": ("cpu", 2, "a processor; torch 2"),
+    }
+
+
 def test_energy_is_metered_or_says_why_it_is_not() -> None:
     records = {
         "a1": record(1.0, meter="RAPL", joules=50.0, reason=""),

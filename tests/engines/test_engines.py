@@ -19,6 +19,7 @@ import pytest
 from benchbench.engines import Engine, EngineConfig, Job
 from benchbench.engines.shared import share
 from benchbench.errors import BenchError, StoreError
+from benchbench.processor import freed_memory_is_kept, keep_freed_memory
 from benchbench.store import Store
 
 SUITE = """\
@@ -136,6 +137,11 @@ def test_what_workers_log_is_in_the_run_s_log(tmp_path: Path) -> None:
     text = (tmp_path / "log.txt").read_text()
     assert all(f"squaring {i}" in text for i in range(3))
     assert text.count("peak memory so far") == 3
+
+
+def test_workers_use_the_processor_as_bench_does() -> None:
+    kept = keep_freed_memory()
+    assert run_jobs(EngineConfig("loky", 1), [freed_memory_is_kept]) == [(0, kept)]
 
 
 def fill_and_square(megabytes: int, x: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 from benchbench.api import EncoderInfo, Preprocess
 from benchbench.cost import CostConfig, measure_encoders
 from benchbench.embedding import EmbedRequest, ImageSet, embed
+from benchbench.images.pipeline import StageTimes
 from benchbench.store import Store, sha256_of
 
 pytestmark = [
@@ -53,6 +56,24 @@ def test_the_gpu_gives_the_cpus_embeddings(
     (gpu,) = embed(Store(tmp_path / "gpu"), [request], images, device="cuda", batch_size=16).values()
     assert cosine_distance(cpu[:], gpu[:]) < limit
     assert gpu.notes["device"] == "cuda"
+
+
+def test_the_time_of_each_encoder_is_its_own(images: ImageSet, tmp_path: Path) -> None:
+    def larger(weights: Path | None, device: str) -> torch.nn.Module:
+        import timm
+
+        return timm.create_model("vit_base_patch16_224", num_classes=0).eval().to(device)
+
+    base = dataclasses.replace(CARD, name="larger", embed_dim=768, load=larger)
+    many = ImageSet("toy", images.paths * 8, images.sha256 * 8)
+    requests = [EmbedRequest(base, None, ""), EmbedRequest(CARD, None, "")]
+    embed(Store(tmp_path / "warm"), requests, images, device="cuda")
+    times = StageTimes()
+    started = time.perf_counter()
+    embed(Store(tmp_path / "timed"), requests, many, device="cuda", batch_size=32, times=times)
+    large, small = times.model_by_encoder.values()
+    assert large > 2 * small > 0  # the operations differ by a factor of fourteen
+    assert times.model <= time.perf_counter() - started
 
 
 def test_speed_memory_and_energy_are_measured_on_the_gpu() -> None:
