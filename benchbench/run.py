@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import logging
 import os
 import shlex
@@ -45,7 +46,7 @@ from .results import (
     write_rows,
 )
 from .store import Artefact, Store, atomic_write, content_key
-from .work import Busy, CellJob, Failure, Progress
+from .work import Busy, CellJob, Failure, Progress, Success, threads_for
 
 if TYPE_CHECKING:
     from .cost import CostRow
@@ -275,8 +276,7 @@ def _compute(
             else:
                 prepare_all(cells, plan.survey, store, progress, results.passes)
     with stages.timed("embed"), reporting("embedding") as progress:
-        # On a CPU one process uses every core; several would only stand in each other's way.
-        if isinstance(source, Plan) or (engine.config.name == "loky" and not device.startswith("cuda")):
+        if isinstance(source, Plan) or engine.divides_cores(device):
             lost = embed_all(cells, plan.survey, store, device, progress, results.passes)
         else:
             lost, passes = _embed_on_workers(plan, todo, source, store, engine, device, progress)
@@ -306,9 +306,11 @@ def _compute_cells(
     done = 0
     busy: list[int] = []
     for wait, positions in ((False, ready), (True, busy)):
-        jobs = [CellJob(source, i, store.root, device, wait) for i in positions]
-        for index, result in engine.run(jobs):
-            position = positions[index]
+        greedy = {i for i in positions if engine.divides_cores(device) and threads_for(plan.cells[i]) > 1}
+        for position, result in itertools.chain(
+            _run_cells([i for i in positions if i not in greedy], source, engine, store, device, wait),
+            _run_cells(sorted(greedy), plan, Engine(EngineConfig()), store, device, wait),
+        ):
             cell = plan.cells[position]
             if isinstance(result, Busy):
                 log.info("%s is being computed by %s: it is looked at again later", cell.name, result.holder)
@@ -321,6 +323,15 @@ def _compute_cells(
                 results.computed += result.computed
             done += 1
             progress(done, len(ready), cell.name)
+
+
+def _run_cells(
+    positions: list[int], source: Plan | SharedPlan, engine: Engine, store: Store, device: str, wait: bool
+) -> Iterator[tuple[int, Success | Failure | Busy]]:
+    """(position, result) of each cell as it ends."""
+    jobs = [CellJob(source, i, store.root, device, wait) for i in positions]
+    for index, result in engine.run(jobs):
+        yield positions[index], result
 
 
 def _embed_on_workers(

@@ -19,6 +19,7 @@ from benchbench.cli.run import prepare
 from benchbench.cost import CostRow, read_cost
 from benchbench.deviation import _distances
 from benchbench.embedding import EmbedRequest, ImageSet, embed
+from benchbench.engines import EngineConfig
 from benchbench.errors import SuiteError
 from benchbench.inference import Runner
 from benchbench.machine import usable_cores
@@ -47,6 +48,7 @@ def run(
     broken: bool = False,
     suite: str = SUITE,
     fresh: bool = False,
+    engine: EngineConfig | None = None,
 ) -> tuple[RunInfo, Path]:
     """Run the suite in this process; `broken`: no encoder can be loaded with random weights any more."""
     path = folder / "small.yaml"
@@ -62,7 +64,9 @@ def run(
             dataclasses.replace(e, info=dataclasses.replace(e.info, load=load)) for e in plan.survey.encoders
         )
         plan = dataclasses.replace(plan, survey=dataclasses.replace(plan.survey, encoders=states))
-    outcome = execute(plan, registry, store, Options(folder / "reports", fresh=fresh))
+    outcome = execute(
+        plan, registry, store, Options(folder / "reports", fresh=fresh, engine=engine or EngineConfig())
+    )
     return outcome.info, outcome.folder
 
 
@@ -216,6 +220,21 @@ def test_fine_tuning_several_encoders_decodes_each_file_once(
     found = by_quantity(folder)
     assert found["protocol/fine_tune/epoch"].value > 0
     assert found["protocol/fine_tune/fit"].value == pytest.approx(found["protocol/fine_tune/epoch"].value)
+
+
+def test_workers_that_share_the_cores_leave_embedding_and_training_to_the_first_process(
+    probed: tuple[RunInfo, Path, Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchbench.work.usable_cores", lambda: 2)
+    store = Store(tmp_path / "store")
+    shutil.copytree(probed[2].root / "simulated", store.root / "simulated")
+    loky = EngineConfig("loky", 2)
+    trained, _ = run(tmp_path, store, monkeypatch, "[fine_tune]", engine=loky)
+    assert (trained.cells["computed"], trained.workers_mib) == (2, {})
+    fitted, _ = run(tmp_path, store, monkeypatch, engine=loky)
+    assert fitted.cells["computed"] == 2
+    assert 1 <= len(fitted.workers_mib) <= 2
+    assert fitted.timings["embed"] > 0
 
 
 def prepared_batches():  # type: ignore[no-untyped-def]

@@ -106,6 +106,10 @@ class Engine:
         """Whether jobs run in this very process."""
         return self.config.name == "local"
 
+    def divides_cores(self, device: str) -> bool:
+        """Whether workers share the cores of this machine: what uses all of them is then done here, once at a time."""
+        return self.config.name == "loky" and not device.startswith("cuda")
+
     @property
     def workers(self) -> int:
         """Worker processes that there are or, of a cluster, that were asked for."""
