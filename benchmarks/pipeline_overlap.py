@@ -88,6 +88,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument(
+        "--pass-only", action="store_true", help="only the pass of all encoders against one each"
+    )
     parser.add_argument("--threads", type=int, default=usable_cores())
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, cpu_threads(args.threads):
@@ -95,7 +98,7 @@ def main() -> None:
         paths = [Path(folder, f"{i}.jpg") for i in range(args.images)]
         for i, path in enumerate(paths):
             path.write_bytes(data[i % len(data)])
-        for name in args.encoders:
+        for name in () if args.pass_only else args.encoders:
             overlap(name, paths, args)
         shared_pass(args.encoders, paths, args)
 

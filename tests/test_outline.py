@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchbench.store import Store, content_key
+
 
 def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -55,3 +57,14 @@ def test_a_plan_prints_expected_gpu_hours_by_protocol(tmp_path: Path) -> None:
     assert "linear_probe: under 0.01 GPU-hours" in said
     assert "fine_tune: 0." in said
     assert "in all: 0." in said
+
+
+def test_a_store_that_another_version_wrote_to_breaks_no_list_and_no_plan(tmp_path: Path) -> None:
+    def write(folder: Path) -> None:
+        (folder / "cost.csv").write_text("encoder,speed\nresnet50,1\n")
+
+    Store(tmp_path / "store").publish("cost", content_key({}), {}, write)
+    listed = bench(tmp_path, "list", "suites").stdout
+    assert "GPU-hours" in listed
+    assert "BROKEN" not in listed
+    assert "GPU-hours" in bench(tmp_path, "plan", "quickstart").stdout

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
 @click.option("--backend", type=click.Choice(["torch", "openvino"]), default="torch", show_default=True)
-@click.option("--batches", default="1,8,32", show_default=True, help="Batch sizes of the throughput sweep.")
+@click.option(
+    "--batches", help="Batch sizes of the throughput sweep, such as 1,8,32; default: what suits the device."
+)
 @click.option("--subject", help="Encoder of the 'versus best' column; default: the first.")
 @click.option("--fresh", is_flag=True, help="Measure again what the store remembers.")
 @click.option(
@@ -34,7 +36,7 @@ def speed(
     device: str,
     precision: str,
     backend: str,
-    batches: str,
+    batches: str | None,
     subject: str | None,
     fresh: bool,
     csv_path: Path | None,
@@ -53,7 +55,7 @@ def speed(
     from ..store import Store
 
     cards = [registry().encoder(name) for name in encoders or _default_encoders()]
-    config = CostConfig(measure="full" if full else "quick", batches=_numbers(batches))
+    config = CostConfig(measure="full" if full else "quick", batches=_numbers(batches) if batches else None)
     requests = [EmbedRequest(card, None, "", precision, backend) for card in cards]
     names = [full_name(card) for card in cards]
     _check_subject(subject, names)
@@ -117,33 +119,28 @@ def show(table: CostTable) -> None:
     errata = list(dict.fromkeys(line.erratum for line in table.lines if line.erratum))
     for group, title in GROUP_TITLES.items():
         if lines := table.group(group):
-            console.print(_grid(table, lines, title, errata))
+            console.print(_grid(table, lines, title, errata, console.width))
     if table.sweep:
         console.print(_sweep(table))
     footnotes = [f"[{i}] {text}" for i, text in enumerate(errata, 1)]
-    for note in (*_reasons(table), *footnotes, *table.conditions, *table.notes):
+    how = [f"{line.title}: {line.how}." for line in table.group("measured") if line.how]
+    missing = [f"No value: {text}" for text in table.missing]
+    for note in (*missing, *how, *footnotes, *table.conditions, *table.notes):
         console.print(_plain(note), style="dim", highlight=False)
 
 
-def _reasons(table: CostTable) -> list[str]:
-    """Why values are missing: one sentence for each reason, with the encoders and quantities that it is about."""
-    missing: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
-    for line in table.lines:
-        for name, cell in zip(table.encoders, line.cells, strict=True):
-            if cell.provenance == "unmeasured" and line.group in ("computed", "measured"):
-                names, titles = missing.setdefault(cell.reason, ({}, {}))
-                names[name] = titles[line.title] = None
-    return [f"{', '.join(n)}: {reason} ({'; '.join(t)})" for reason, (n, t) in missing.items()]
-
-
-def _grid(table: CostTable, lines: tuple[CostLine, ...], title: str, errata: list[str]) -> Table:
-    grid = _empty_grid(table, title)
+def _grid(table: CostTable, lines: tuple[CostLine, ...], title: str, errata: list[str], room: int) -> Table:
+    # A fixed width, which rich never cuts: a line whose name is gone says nothing.
+    grid = _empty_grid(table, title, width=min(max(18, room // 5), max(len(line.title) for line in lines)))
     several = len(table.encoders) > 1
     if several:
-        grid.add_column(f"{table.subject} versus best", justify="right")
+        grid.add_column(f"{table.subject} versus best", justify="right", overflow="fold")
     for line in lines:
         versus = [_plain(line.versus)] if several else []
         grid.add_row(line.title, *(_cell(cell) for cell in line.cells), *versus)
+        if line.versus_published:
+            blank = [""] * len(line.cells)
+            grid.add_row(f"  against {_plain(table.opponents)}", *blank, _plain(line.versus_published))
         if any(line.published):
             mark = f" [{errata.index(line.erratum) + 1}]" if line.erratum else ""
             shown = [f"[dim]{_plain(value)}[/dim]" for value in line.published]
@@ -161,11 +158,11 @@ def _sweep(table: CostTable) -> Table:
     return grid
 
 
-def _empty_grid(table: CostTable, title: str, first: str = "") -> Table:
+def _empty_grid(table: CostTable, title: str, first: str = "", width: int | None = None) -> Table:
     from rich.table import Table
 
     grid = Table(title=title, title_justify="left", title_style="bold")
-    grid.add_column(first)
+    grid.add_column(first, overflow="fold", width=width)
     for name in table.encoders:
         grid.add_column(name, justify="right", overflow="fold")
     return grid

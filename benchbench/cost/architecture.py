@@ -13,6 +13,9 @@ from typing import Any
 
 from ..api import EncoderInfo, module_forward
 
+UNCOUNTED = "torch's counter of operations knows none of this network's"
+"""Why a network whose operations come out as zero has no such value."""
+
 
 @dataclass(frozen=True)
 class Architecture:
@@ -20,7 +23,7 @@ class Architecture:
 
     parameters: int
     flops: int
-    """Floating-point operations for one image; a multiply-add counts as two."""
+    """Floating-point operations for one image; a multiply-add counts as two. 0: `UNCOUNTED`."""
     state_bytes: int
     """Bytes of the encoder's state (parameters and buffers) in fp32."""
     key: str

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..api import EncoderInfo
 from ..machine import machine_line, versions
+from .config import batches_of
 from .rows import CostRow, Measured, Unmeasured, row_of
 from .setup import Setup, also
 from .timing import MIN_FOR_PERCENTILE, NOISY, NOISY_SPREAD, Effort, LoadMeter, Timing, noise_note, time_steps
@@ -95,7 +96,7 @@ class EncoderBench:
         # At batch 1 as many steps as the highest percentile needs, where the time allows it.
         latency = dataclasses.replace(self.setup.effort, steps=MIN_FOR_PERCENTILE[LATENCIES[-1]])
         full = 0
-        for batch in sorted({1, *self.setup.config.batches}):
+        for batch in sorted({1, *batches_of(self.setup.config, self.setup.device)}):
             if full:
                 reason = f"the memory of the device does not hold {full} images at once"
                 rows.append(self._unmeasured("throughput", "images/s", batch, reason))

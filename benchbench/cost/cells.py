@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from .rows import CostRow
@@ -50,17 +51,50 @@ def detail(row: CostRow) -> str:
     parts = [row.device, row.precision, row.backend if row.backend not in ("", "torch") else ""]
     parts.append(f"batch {row.batch}" if row.batch else "")
     parts.append(f"{row.threads} threads" if row.threads else "")
-    parts.append(f"median of {row.repeats}" if row.repeats > 1 else "")
+    parts.append(_repeats(row))
     parts.append(f"spread {row.spread:.1%}" if not math.isnan(row.spread) else "")
-    return "; ".join(p for p in (", ".join(p for p in parts if p), row.note, row.versions) if p)
+    said = "; ".join(note_parts(row.note))
+    return "; ".join(p for p in (", ".join(p for p in parts if p), said, row.versions) if p)
+
+
+def note_parts(note: str) -> tuple[str, ...]:
+    """What a note says; of several causes of noise of one kind the largest."""
+    found: dict[str, str] = {}
+    for part in note.split("; ") if note else ():
+        kind = re.sub(r"\d+", "", part) if part.startswith(NOISY) else part
+        if kind not in found or _percent(part) > _percent(found[kind]):
+            found[kind] = part
+    return tuple(found.values())
+
+
+def _percent(text: str) -> int:
+    number = re.search(r"(\d+)%", text)
+    return int(number[1]) if number else 0
+
+
+def _repeats(row: CostRow) -> str:
+    """What was made of the repeats: not every value is their median."""
+    n = row.repeats
+    if n < 2:
+        return ""
+    known = {
+        "throughput_best": f"median of the runs, {n} steps in all",
+        "run_to_run": f"slowest less fastest of {n} runs, as a share of their median",
+        "matrix_share": "from the best throughput and the operations",
+        "latency_p90": f"90th percentile of {n} steps",
+        "latency_p99": f"99th percentile of {n} steps",
+    }
+    return known.get(row.quantity, f"median of {n}")
 
 
 def format_value(value: float, unit: str) -> str:
     """A value for people: three significant digits, bytes as GiB and GB."""
     if unit in ("B", "B/million"):
         return _bytes(value)
-    if unit in ("images", "parameters"):
-        return f"{value / 1e6:.1f} M" if unit == "parameters" else f"{value:,.0f} images"
+    if unit == "parameters":
+        return f"{value / 1e6:.1f} M" if value >= 1e6 else f"{value:,.0f}"
+    if unit == "images":
+        return f"{value:,.0f} images"
     if unit == "FLOP/image":
         return f"{value / 1e9:.3g} GFLOP"
     if unit == "FLOP/s":

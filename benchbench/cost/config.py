@@ -11,6 +11,11 @@ def _off(value: Any) -> Any:
     return "off" if value is False else value  # a bare `off` is YAML's word for false
 
 
+_Batch = Annotated[int, Field(ge=1)]
+_Side = Annotated[int, Field(ge=64, le=12_000)]
+"""Pixels; above 178 million in all Pillow takes a JPEG for an attack."""
+
+
 class CostConfig(BaseModel):
     """Whether and how compute cost is measured, and the constants that turn it into money and carbon.
 
@@ -23,14 +28,15 @@ class CostConfig(BaseModel):
     measure: Annotated[Literal["off", "quick", "full"], BeforeValidator(_off)] = Field(
         "off", description="quick: seconds per value; full: a minute per value."
     )
-    batches: tuple[int, ...] = Field(
-        (1, 8, 32), min_length=1, description="Batch sizes of the throughput sweep."
+    batches: Annotated[tuple[_Batch, ...], Field(min_length=1)] | None = Field(
+        None,
+        description="Batch sizes of the throughput sweep; default: 1, 8, 32, and on a GPU 64, 128, 256 as well.",
     )
     subject: str | None = Field(
         None, description="Encoder of the 'versus best' column; default: the first of the suite."
     )
-    photograph: tuple[int, int] = Field(
-        (4288, 2848), description="Width and height of the JPEG used for the end-to-end speed."
+    photograph: tuple[_Side, _Side] = Field(
+        (4288, 2848), description="Width and height of the JPEG used for the end-to-end speed, in pixels."
     )
     price_per_gpu_hour: float = Field(3.67, ge=0, description="Money per GPU-hour, in `currency`.")
     currency: str = "USD"
@@ -40,6 +46,13 @@ class CostConfig(BaseModel):
     kg_co2_per_kg_coal: float = Field(
         2.0, gt=0, description="Carbon dioxide from burning a kilogram of coal."
     )
+
+
+def batches_of(config: CostConfig, device: str) -> tuple[int, ...]:
+    """Batch sizes of the throughput sweep on a device: the suite's, else those that suit it."""
+    if config.batches is not None:
+        return config.batches
+    return (1, 8, 32, 64, 128, 256) if device.startswith("cuda") else (1, 8, 32)
 
 
 def constants(config: CostConfig) -> tuple[tuple[str, str], ...]:

@@ -28,7 +28,12 @@ class Energy:
 
 
 def measure_energy(
-    work: Callable[[], object], device: str, powercap: Path = POWERCAP, *, estimate: bool = True
+    work: Callable[[], object],
+    device: str,
+    powercap: Path = POWERCAP,
+    *,
+    estimate: bool = True,
+    unmetered: bool = True,
 ) -> tuple[Energy, ...]:
     """Run `work` once with the meter that fits the device; the work's own errors pass through.
 
@@ -37,6 +42,7 @@ def measure_energy(
         device: "cpu": the processor packages; "cuda": the GPU alone, whose host may draw as much again.
         powercap: Folder of Linux's energy counters.
         estimate: Fall back on codecarbon where a processor has no meter.
+        unmetered: Do the work also where no meter runs.
     """
     cuda = device.startswith("cuda")
     meters: list[Any] = [_Nvml(device) if cuda else _Rapl(powercap)]
@@ -44,7 +50,8 @@ def measure_energy(
     if meters[0].reason and estimate and not cuda:
         meters.append(_CodeCarbon())
         meters[-1].start()
-    work()
+    if unmetered or any(not meter.reason for meter in meters):
+        work()
     return tuple(meter.stop() for meter in meters)
 
 
@@ -61,7 +68,7 @@ class _Meter:
         except ImportError:
             self.reason = f"{self.name}: not installed; pip install 'benchbench-retina[energy]'"
         except Exception as error:  # a meter must never fail the run
-            self.reason = f"{self.name}: {error or type(error).__name__}"
+            self.reason = self._why(error)
 
     def stop(self) -> Energy:
         if not self.reason:
@@ -71,8 +78,11 @@ class _Meter:
                     return Energy(self.name, joules, self.measured)
                 self.reason = f"{self.name}: the counter did not move"
             except Exception as error:
-                self.reason = f"{self.name}: {error or type(error).__name__}"
+                self.reason = self._why(error)
         return Energy(self.name, None, self.measured, self.reason)
+
+    def _why(self, error: Exception) -> str:
+        return f"{self.name}: {str(error) or type(error).__name__}"
 
     def _start(self) -> None:
         raise NotImplementedError

@@ -19,7 +19,7 @@ from ..api import CellSpec, DatasetInfo, EncoderInfo, Task
 if TYPE_CHECKING:
     from ..plan import ProtocolPlan
     from ..plugins import Registry
-    from ..suite import SuiteFile
+    from ..suite import EncoderUse, SuiteFile
 
 TRAINING_PASSES = 3.0
 HELD_OUT = 0.2
@@ -56,7 +56,7 @@ def expected_cost(
     registry: Registry,
     datasets: Mapping[str, DatasetInfo],
     images: Mapping[str, int] | None = None,
-    speeds: Mapping[str, tuple[float, str]] | None = None,
+    speeds: Mapping[tuple[str, str], tuple[float, str]] | None = None,
     demo: bool = False,
 ) -> tuple[Share, ...]:
     """One share per protocol and encoder of a suite, in its order.
@@ -64,7 +64,7 @@ def expected_cost(
     Args:
         datasets: Cards of the suite's data sets.
         images: Number of images of the data sets that are at hand; others count as their cards expect.
-        speeds: encoder -> (images per second of a forward pass, where that was measured).
+        speeds: (encoder, precision) -> (images per second of a forward pass, where that was measured).
     """
     from ..plan import resolve_protocols
 
@@ -78,7 +78,9 @@ def expected_cost(
         for use in file.suite.encoders:
             if protocol.use.encoders is None or use.name in protocol.use.encoders:
                 passes = _passes(protocol, specs, sizes, datasets, use.name, embedded)
-                hours, source = _hours(passes, registry.encoder(use.name), (speeds or {}).get(use.name))
+                info = registry.encoder(use.name)
+                speed = _speed(use.name, info, _precision(protocol, use), speeds or {})
+                hours, source = _hours(passes, info, speed)
                 shares.append(Share(protocol.label, use.name, passes, hours, source))
     return tuple(shares)
 
@@ -164,6 +166,29 @@ def _part(
     size = float(sizes[name] or 0)
     stated, total = _stated(datasets[name], part), _stated(datasets[name], "total")
     return size * (share if stated is None or not total else stated / total)
+
+
+def _precision(protocol: ProtocolPlan, use: EncoderUse) -> str:
+    """What one encoder computes in on a GPU: a recipe may overrule the suite, as `training.recipe` says."""
+    wanted = None if protocol.info.needs == "embeddings" else protocol.settings.get("precision")
+    if wanted == "auto":
+        return "bf16" if use.precision == "fp32" else use.precision
+    return str(wanted or use.precision)
+
+
+def _speed(
+    name: str, info: EncoderInfo, precision: str, speeds: Mapping[tuple[str, str], tuple[float, str]]
+) -> tuple[float, str] | None:
+    """The encoder's own speed, else that of one with as many FLOPs on as many pixels.
+
+    Encoders that differ in their weights only are measured once, and the store has that under one of their names.
+    """
+    if own := speeds.get((name, precision)):
+        return own
+    flops, size = forward_flops(info), info.preprocess.size
+    alike = (n for (n, pixels), other in _table().items() if (pixels, other) == (size, flops))
+    found = ((n, speeds[n, precision]) for n in alike if (n, precision) in speeds)
+    return next(((rate, f"{said}; of {n}, which has as many FLOPs") for n, (rate, said) in found), None)
 
 
 def _hours(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 
 from .bench import EncoderBench
 from .energy import measure_energy
 from .memory import BATCH, measure_alone
 from .rows import CostRow, Provenance, Unmeasured
+from .setup import also
+from .timing import LoadMeter, noise_note
 
 
 def memory_rows(bench: EncoderBench) -> list[CostRow]:
@@ -34,23 +37,26 @@ def energy_rows(bench: EncoderBench) -> list[CostRow]:
     batch = automatic_batch(setup.device)
     data = bench.inputs(batch)
     images = 0
+    foreign: float | None = None
 
     def work() -> None:
-        nonlocal images
+        nonlocal images, foreign
+        load = LoadMeter()  # not before: what a meter starts up is no foreign work
         end = time.perf_counter() + min(setup.effort.seconds, 10.0)
         while images == 0 or time.perf_counter() < end:
             runner(data[0])
             images += batch
             setup.synchronise()
+        foreign = load.foreign_share()
 
     with cpu_threads(setup.threads):
         runner(data[0])  # warm-up, and the largest batch that memory holds
-        found = measure_energy(work, setup.device)
+        setup.synchronise()  # or the GPU would still be at it when the meter starts
+        found = measure_energy(work, setup.device, unmetered=False)
     for energy in found:
         if energy.joules is not None:
-            value = bench.measured(
-                energy.joules / images, "J/image", min(batch, runner.limit), None, energy.meter
-            )
+            note = energy.meter + also(noise_note(math.nan, foreign))
+            value = bench.measured(energy.joules / images, "J/image", min(batch, runner.limit), None, note)
             provenance: Provenance = "measured" if energy.measured else "estimated"
             return [bench.row("energy", dataclasses.replace(value, provenance=provenance))]
     return [bench.row("energy", Unmeasured("; ".join(e.reason for e in found), "J/image"))]

@@ -6,9 +6,11 @@ the store by architecture, machine and settings; encoders that differ in their w
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from ..api import EncoderInfo
@@ -39,6 +41,7 @@ MODEL = {
 }
 MEMORY = {"memory_host": "B", "memory_rise": "B", "memory_device": "B"}
 ENERGY = {"energy": "J/image"}
+METERS = ("codecarbon", "nvidia-ml-py")
 FILES = {"end_to_end": "images/s", "end_to_end_single": "images/s", "prepare": "images/s"}
 PROBE = {"probe": "s/task"}
 
@@ -108,7 +111,7 @@ def as_request(encoder: EncoderInfo | EmbedRequest) -> EmbedRequest:
 
 
 def _encoder_rows(request: EmbedRequest, name: str, setup: Setup) -> list[CostRow]:
-    from .architecture import inspect_encoder
+    from .architecture import UNCOUNTED, inspect_encoder
     from .footprint import energy_rows, memory_rows
 
     info, bench = request.encoder, EncoderBench(request, setup)
@@ -121,7 +124,9 @@ def _encoder_rows(request: EmbedRequest, name: str, setup: Setup) -> list[CostRo
     def architecture() -> list[CostRow]:
         found = inspect_encoder(info)
         how["architecture"] = found.key
-        return [_computed(name, q, v, u, n) for q, v, u, n in _sizes(found)]
+        rows = [_computed(name, q, v, u, n) for q, v, u, n in _sizes(found)]
+        uncounted = row_of(name, "flops", Unmeasured(UNCOUNTED, ARCHITECTURE["flops"]))
+        return [uncounted if r.quantity == "flops" and not r.value else r for r in rows]
 
     rows = _block(name, ARCHITECTURE, architecture)
     how.setdefault("architecture", f"{name}: unknown")  # one that cannot be inspected shares nothing
@@ -134,7 +139,7 @@ def _encoder_rows(request: EmbedRequest, name: str, setup: Setup) -> list[CostRo
     blocks: tuple[tuple[Mapping[str, str], dict[str, Any], Callable[[], list[CostRow]]], ...] = (
         (MODEL, {"what": "model", **how}, bench.model_rows),
         (MEMORY, {"what": "memory", **how}, lambda: memory_rows(bench)),
-        (ENERGY, {"what": "energy", **how}, lambda: energy_rows(bench)),
+        (ENERGY, {"what": "energy", **how, "meters": _meters()}, lambda: energy_rows(bench)),
         (FILES, files, bench.file_rows),
         (PROBE, probe, bench.probe_rows),
     )
@@ -143,6 +148,15 @@ def _encoder_rows(request: EmbedRequest, name: str, setup: Setup) -> list[CostRo
         rows.extend(_block(name, units, lambda w=what, m=measure, s=said: setup.cached(w, m, s)))  # type: ignore[misc]
     bench.close()
     return rows
+
+
+def _meters() -> dict[str, str]:
+    """Versions of the packages that meter energy: one that is installed later measures what was not to be had."""
+    found = {}
+    for name in METERS:
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def _computed(name: str, quantity: str, value: float, unit: str, note: str) -> CostRow:

@@ -6,9 +6,12 @@ In a process that has measured other things before, the largest resident size is
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..errors import BenchError
 
 if TYPE_CHECKING:
     from ..inference import EmbedRequest
@@ -68,13 +71,26 @@ def measure_alone(request: EmbedRequest, device: str, threads: int) -> Peak:
     """Peak memory of one encoder with random weights on `BATCH` images, in a fresh process.
 
     Whatever goes wrong in that process is raised here.
+
+    Raises:
+        BenchError: the process was not done within `TIME_LIMIT_S`; it is killed.
     """
     from joblib.externals.loky import (
         ProcessPoolExecutor,  # a fresh interpreter, and cards with lambdas travel
     )
 
-    with ProcessPoolExecutor(max_workers=1) as pool:
-        peak: Peak = pool.submit(_embed_once, request, device, threads).result(timeout=TIME_LIMIT_S)
+    pool = ProcessPoolExecutor(max_workers=1)
+    try:
+        future = pool.submit(_embed_once, request, device, threads)
+        if not wait([future], TIME_LIMIT_S).done:
+            raise BenchError(
+                f"Loading the network and embedding {BATCH} images took longer than the limit of {TIME_LIMIT_S} s.",
+                where=f"peak memory of {request.encoder.name}",
+                fix="measure again when nothing else runs on this machine, or on a faster device",
+            )
+        peak: Peak = future.result()
+    finally:
+        pool.shutdown(kill_workers=True)  # loky's own word: no waiting for a process that is stuck
     return peak
 
 

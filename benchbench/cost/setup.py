@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import BenchError
 from ..machine import SPEED, hardware, machine_line, versions
 from ..store import Artefact, Store, content_key
-from .config import CostConfig
+from .config import CostConfig, batches_of
 from .rows import CostRow, Measured, read_cost, row_of, write_cost
 from .timing import FULL, NOISY, QUICK, Effort, LoadMeter, noise_note, time_steps
 
@@ -71,7 +71,8 @@ class Setup:
 
     def cached(self, what: dict[str, Any], measure: Callable[[], list[CostRow]], name: str) -> list[CostRow]:
         """Rows from the store, or measured now (always, if `fresh`). Noisy rows are not kept in the store."""
-        config = self.config.model_dump(mode="json", include={"measure", "batches", "photograph"})
+        config = self.config.model_dump(mode="json", include={"measure", "photograph"})
+        config["batches"] = list(batches_of(self.config, self.device))
         identity = {"schema": SCHEMA, "machine": self.machine, "config": config, **what}
         key = content_key(identity)
         if key in self._had:

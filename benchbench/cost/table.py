@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..errors import BenchError
-from .cells import CostCell, cell_of, format_value
+from .cells import CostCell, cell_of, format_value, note_parts
 from .protocols import PREFIX
 from .published import COLUMNS, PUBLISHED, SOURCE, Published
 from .rows import CostRow, Unmeasured, row_of
+from .timing import NOISY
 
 Group = Literal["declared", "computed", "measured", "protocols", "tests"]
 GROUP_TITLES: dict[str, str] = {
@@ -46,6 +48,10 @@ class CostLine:
     """Published value per encoder, empty strings where there is none."""
     published_versus: str = ""
     erratum: str = ""
+    how: str = ""
+    """What was timed or counted, where that is the same for every encoder."""
+    versus_published: str = ""
+    """The subject against the best of the encoders of the published comparison, where `versus` is not that already."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,22 @@ class CostTable:
     """Sentences to print below the table."""
     conditions: tuple[str, ...] = ()
     """What the measured values were had on: machine and versions, device, precision, threads."""
+    missing: tuple[str, ...] = ()
+    """Why values are missing, one sentence for each reason."""
+
+    @property
+    def opponents(self) -> str:
+        """Whom `versus_published` compares the subject with."""
+        return ", ".join(self.names[name] for name in COLUMNS if name != self.subject and name in self.names)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Short titles by encoder, for sentences."""
+        return dict(zip(self.encoders, _short(self.titles), strict=True))
+
+    def line(self, quantity: str) -> CostLine | None:
+        """The line of one quantity."""
+        return next((line for line in self.lines if line.quantity == quantity), None)
 
     def sweep_of(self, encoder: str) -> tuple[SweepPoint, ...]:
         """Throughput of one encoder by batch size."""
@@ -148,6 +170,7 @@ def cost_table(
     """
     names = tuple(e if isinstance(e, str) else str(e.name) for e in encoders)
     titles = tuple(e if isinstance(e, str) else str(e.title) for e in encoders)
+    short = dict(zip(names, _short(titles), strict=True))
     rows = [*rows]
     by_key = {(r.encoder, r.quantity): r for r in [*rows, *_derived(rows)] if r.quantity != "throughput"}
     subject = subject or (names[0] if names else "")
@@ -162,17 +185,18 @@ def cost_table(
         found = [by_key.get((name, quantity)) for name in names]
         reasons_count = kind_of(quantity).group in ("measured", "protocols")
         if any(r and (r.provenance != "unmeasured" or reasons_count) for r in found):
-            lines.append(_line(quantity, found, names, subject))
+            lines.append(_line(quantity, found, short, subject))
     if set(names) & set(COLUMNS):
-        lines.append(_wins_line(wins or {}, names))
+        lines.append(_wins_line(wins or {}, names, subject))
     sweep = tuple(
         SweepPoint(r.encoder, r.batch, cell_of(r))
         for r in rows
         if r.quantity == "throughput" and r.encoder in names
     )
     shows_published = any(line.published for line in lines)
-    notes = _notes(lines, sweep, constants, shows_published)
-    return CostTable(names, titles, subject, tuple(lines), sweep, notes, _conditions(rows, names))
+    notes = (*_shared(rows, short), *_notes(lines, sweep, constants, shows_published))
+    missing = _missing(lines, sweep, short)
+    return CostTable(names, titles, subject, tuple(lines), sweep, notes, _conditions(rows, names), missing)
 
 
 def kind_of(quantity: str) -> _Quantity:
@@ -184,34 +208,99 @@ def kind_of(quantity: str) -> _Quantity:
     return QUANTITIES[quantity]
 
 
-def _line(quantity: str, rows: Sequence[CostRow | None], names: tuple[str, ...], subject: str) -> CostLine:
+def _short(titles: Sequence[str]) -> tuple[str, ...]:
+    """Titles up to their first comma or parenthesis, where that still tells them apart."""
+    cut = [re.split(r" \(|, ", title)[0] for title in titles]
+    return tuple(c if cut.count(c) == 1 else t for c, t in zip(cut, titles, strict=True))
+
+
+def _line(quantity: str, rows: Sequence[CostRow | None], short: Mapping[str, str], subject: str) -> CostLine:
     kind, known = kind_of(quantity), PUBLISHED.get(quantity)
-    cells = tuple(
-        cell_of(r) if r else CostCell("—", None, "", "unmeasured", "was not asked for") for r in rows
-    )
-    published, versus, erratum = _published(known, names)
+    cells = {
+        name: cell_of(r) if r else CostCell("—", None, "", "unmeasured", "was not asked for")
+        for name, r in zip(short, rows, strict=True)
+    }
+    published, published_versus, erratum = _published(known, tuple(short), subject)
+    versus = _versus(kind, cells, subject)
     return CostLine(
         quantity,
         kind.title,
         kind.group,
-        cells,
-        _versus(kind, cells, names, subject),
-        published,
+        tuple(cells.values()),
         versus,
+        published,
+        published_versus,
         erratum,
+        _how(kind.title, rows),
+        _versus_published(kind, cells, subject, versus),
     )
 
 
-def _wins_line(wins: Mapping[str, str], names: tuple[str, ...]) -> CostLine:
+def _versus_published(kind: _Quantity, cells: Mapping[str, CostCell], subject: str, versus: str) -> str:
+    """The subject against the opponents of the published comparison only; empty where that is `versus` again."""
+    if subject not in COLUMNS or not set(COLUMNS) < set(cells):
+        return ""
+    found = _versus(kind, {name: cells[name] for name in COLUMNS}, subject)
+    return found if found != versus else ""
+
+
+def _how(title: str, rows: Sequence[CostRow | None]) -> str:
+    """What the notes of all values have in common, but for noise and what the title says already."""
+    notes = [note_parts(r.note) for r in rows if r and r.provenance != "unmeasured" and r.unit != "text"]
+    shared = [part for part in notes[0] if all(part in other for other in notes)] if notes else []
+    return "; ".join(p for p in shared if not p.startswith(NOISY) and p not in title)
+
+
+def _wins_line(wins: Mapping[str, str], names: tuple[str, ...], subject: str) -> CostLine:
     """Results of paired tests beside the published wins, which are something else."""
     why = "this run made no paired test of it"
     cells = tuple(
         CostCell(wins[n], None, "", "computed") if n in wins else CostCell("—", None, "", "unmeasured", why)
         for n in names
     )
-    published, versus, erratum = _published(PUBLISHED["wins"], names)
+    published, versus, erratum = _published(PUBLISHED["wins"], names, subject)
     kind = QUANTITIES["wins"]
     return CostLine("wins", kind.title, kind.group, cells, "", published, versus, erratum)
+
+
+def _missing(
+    lines: Sequence[CostLine], sweep: Sequence[SweepPoint], short: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Every reason once for the encoders that it is about, with the quantities."""
+    by_quantity: dict[tuple[str, str], dict[str, None]] = {}
+    for line in lines:
+        for name, cell in zip(short, line.cells, strict=True):
+            if cell.provenance == "unmeasured":
+                by_quantity.setdefault((line.title, cell.reason), {})[name] = None
+    for point in sweep:
+        if point.cell.provenance == "unmeasured":
+            title = f"Model alone, {point.batch} images at once"
+            by_quantity.setdefault((title, point.cell.reason), {})[point.encoder] = None
+    found: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (title, reason), who in by_quantity.items():
+        found.setdefault((reason, tuple(who)), []).append(title)
+    return tuple(
+        f"{'; '.join(titles)}{_of(who, short)}: {reason.rstrip('.')}."
+        for (reason, who), titles in found.items()
+    )
+
+
+def _of(who: Sequence[str], short: Mapping[str, str]) -> str:
+    """Names in parentheses; nothing where it is all of them."""
+    return f" ({', '.join(short[name] for name in who)})" if len(who) < len(short) else ""
+
+
+def _shared(rows: Sequence[CostRow], short: Mapping[str, str]) -> tuple[str, ...]:
+    """Encoders that have one measurement of the network between them: no two measurements agree in every digit."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        if row.encoder in short and row.quantity == "throughput_best" and row.provenance == "measured":
+            groups.setdefault(repr(dataclasses.replace(row, encoder="")), []).append(short[row.encoder])
+    return tuple(
+        f"The same network, measured once: {', '.join(members)}."
+        for members in groups.values()
+        if len(members) > 1
+    )
 
 
 def _conditions(rows: Sequence[CostRow], names: tuple[str, ...]) -> tuple[str, ...]:
@@ -231,26 +320,34 @@ def _conditions(rows: Sequence[CostRow], names: tuple[str, ...]) -> tuple[str, .
     return (*found, f"Products of large matrices here: {', '.join(rates)}.") if rates else tuple(found)
 
 
-def _published(known: Published | None, names: tuple[str, ...]) -> tuple[tuple[str, ...], str, str]:
+def _published(
+    known: Published | None, names: tuple[str, ...], subject: str
+) -> tuple[tuple[str, ...], str, str]:
     if known is None or not set(names) & set(COLUMNS):
         return (), "", ""
     by_name = dict(zip(COLUMNS, known.values, strict=True))
-    versus = known.versus if set(COLUMNS) <= set(names) else ""
+    versus = known.versus if set(COLUMNS) <= set(names) and subject == COLUMNS[-1] else ""
     return tuple(by_name.get(name, "") for name in names), versus, known.erratum
 
 
-def _versus(kind: _Quantity, cells: tuple[CostCell, ...], names: tuple[str, ...], subject: str) -> str:
-    values = {n: c.value for n, c in zip(names, cells, strict=True) if c.value is not None and c.value > 0}
+def _versus(kind: _Quantity, cells: Mapping[str, CostCell], subject: str) -> str:
+    """The subject against the best of the others among these cells."""
+    values = {n: c.value for n, c in cells.items() if c.value is not None and c.value > 0}
     own = values.pop(subject, None)
     if own is None or not values or kind.words == _ALONE:
         return ""
     best = min(values.values()) if kind.better == "lower" else max(values.values())
-    gain = best / own if kind.better == "lower" else own / best
-    noisy = " (noisy)" if any(c.noisy for c in cells) else ""
+    noisy = " (noisy)" if any(c.noisy for c in cells.values()) else ""
+    return ratio(kind, own, best) + noisy
+
+
+def ratio(kind: _Quantity, own: float, other: float) -> str:
+    """One value against another in words, for instance ``2.7x faster``."""
+    gain = other / own if kind.better == "lower" else own / other
     if abs(gain - 1) < SAME:
-        return f"equal within {SAME:.0%}{noisy}"
+        return f"equal within {SAME:.0%}"
     factor, word = (gain, kind.words[0]) if gain > 1 else (1 / gain, kind.words[1])
-    return f"{_factor(factor)} {word}{noisy}"
+    return f"{_factor(factor)} {word}"
 
 
 def _factor(factor: float) -> str:

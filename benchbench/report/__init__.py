@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["write_report"]
 
+SOURCES = ("rows.csv", "predictions.parquet", "cost.csv", "run.json")
+"""What a report is made from."""
+
 
 def write_report(run_folder: Path, sections: Iterable[ReportSection] = ()) -> Path:
     """Write report.html, CSV and LaTeX tables, BibTeX and figures into a run's folder, from its files alone.
 
     Args:
-        run_folder: Folder with rows.csv, predictions.parquet and run.json.
+        run_folder: Folder with rows.csv, predictions.parquet and run.json, and cost.csv where cost was measured.
         sections: Sections of plugins, added at the end.
 
     Returns:
@@ -45,15 +48,17 @@ def write_report(run_folder: Path, sections: Iterable[ReportSection] = ()) -> Pa
     faults: Faults = {}
     figures = draw_all(analysis, cost, faults)
     nothing: tuple[str, ...] = ()
+    table = attempt("cost", faults, lambda: _cost_table(cost, run.info, analysis), None)
     written = attempt("files", faults, lambda: write_files(run, analysis, figures), nothing)
     content = Content(
         analysis=analysis,
         info=run.info,
         figures=figures,
-        methods=attempt("methods", faults, lambda: methods(run.info, analysis), Methods((), ())),
+        methods=attempt("methods", faults, lambda: methods(run.info, analysis, table), Methods((), ())),
         sections=_rendered(sections, analysis),
-        cost=attempt("cost", faults, lambda: _cost_table(cost, run.info, analysis), None),
+        cost=table,
         files=written,
+        sources=tuple(name for name in SOURCES if (run.folder / name).is_file()),
         faults=faults,
     )
     page = run.folder / "report.html"
@@ -69,7 +74,9 @@ def _cost_table(rows: Sequence[CostRow], info: RunInfo, analysis: Analysis) -> C
     from ..cost.config import constants
 
     declared = info.suite_resolved.get("cost", {})
-    config = CostConfig(**{k: v for k, v in declared.items() if k in CostConfig.model_fields})
+    # How it was measured does not matter any more, and an older version may have taken what this one refuses.
+    told = CostConfig.model_fields.keys() - {"measure", "batches", "photograph"}
+    config = CostConfig(**{k: v for k, v in declared.items() if k in told})
     wins = {w.encoder: f"{w.holm} won, {w.holm_losses} lost" for w in analysis.wins.counts if w.panels}
     return cost_table(rows, info.encoders, subject=config.subject, constants=constants(config), wins=wins)
 

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 from ..analysis import PRIMARY, Analysis, Panel
 from ..analysis.sentences import listed, metric_name
+from ..cost import CostTable
+from ..cost.bench import RUNS
+from ..cost.timing import FULL, NOISY_LOAD, NOISY_SPREAD, QUICK, SETTLED
 from ..results import RunInfo
 from .citations import entries, plain_reference
-from .text import tested_by
+from .cost_only import machine, without_tasks
+from .text import percent, tested_by
 
 REFERENCES = {
     "delong": "DeLong ER, DeLong DM, Clarke-Pearson DL. Comparing the areas under two or more correlated receiver "
@@ -52,10 +56,15 @@ class _Numbers:
         return self.cite(*map(plain_reference, entries([citation])))
 
 
-def methods(info: RunInfo, analysis: Analysis) -> Methods:
+def methods(info: RunInfo, analysis: Analysis, cost: CostTable | None = None) -> Methods:
     """The methods text of a run."""
     numbers = _Numbers()
-    parts = (_data(info, numbers), _models(info, analysis, numbers), _statistics(analysis, numbers))
+    parts = (
+        _data(info, numbers),
+        _models(info, analysis, numbers),
+        "" if without_tasks(info) else _statistics(analysis, numbers),
+        _timing(info, cost) if cost else "",
+    )
     paragraphs = tuple(p for p in (*parts, _software(info)) if p)
     return Methods(paragraphs, tuple(numbers.found))
 
@@ -121,6 +130,42 @@ def _statistics(analysis: Analysis, numbers: _Numbers) -> str:
     if analysis.margin is not None:
         text += " Non-inferiority and equivalence were judged against a margin "
         text += f"of {analysis.margin:g}, declared in advance."
+    return text
+
+
+def _timing(info: RunInfo, cost: CostTable) -> str:
+    """How speed and memory were measured; nothing where none was."""
+    speed = cost.line("throughput_best")
+    if speed is None or all(cell.value is None for cell in speed.cells):
+        return ""
+    effort = {"quick": QUICK, "full": FULL}.get(info.suite_resolved.get("cost", {}).get("measure", ""))
+    batches = listed([str(b) for b in sorted({p.batch for p in cost.sweep})])
+    text = (
+        f"Speed and memory were measured on {machine(info)}, with random weights, since they do not depend on the "
+        f"weights. Each network was warmed up until three consecutive steps lay within {percent(SETTLED)} of each other"
+    )
+    if effort:
+        text += (
+            f", {effort.warm_up:.0f} s at most, and timed for at least {effort.seconds:.0f} s and {effort.steps} "
+            f"steps, but no longer than {effort.longest:.0f} s"
+        )
+    text += (
+        ". The device was synchronised before and after every step. Values are medians of the steps; spreads are "
+        "their interquartile range as a share of the median. The throughput of the model alone is that of the best "
+        f"batch size{f' of {batches}' if batches else ''}: the median of {RUNS} runs, each from the warm-up on. Values "
+        f"are called noisy where the spread or the difference between runs is above {percent(NOISY_SPREAD)}, or where "
+        f"other work took more than {percent(NOISY_LOAD)} of the processors."
+    )
+    for quantity, said in (
+        ("end_to_end", "Speed from files is that of synthetic photographs"),
+        ("probe", "The linear probe was timed alone"),
+    ):
+        line = cost.line(quantity)
+        text += f" {said} ({line.how})." if line and line.how else ""
+    if cost.group("computed"):
+        text += " Parameters and operations follow from the architecture; a multiply-add counts as two operations."
+    if cost.group("declared"):
+        text += " Data and compute of pre-training are as the authors declare them."
     return text
 
 

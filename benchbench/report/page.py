@@ -14,8 +14,9 @@ from typing import Any
 from ..analysis import Analysis, Panel
 from ..analysis.model import TransferMatrix
 from ..contamination import grid
+from ..cost import CostTable
 from ..results import STAMPS, RunInfo
-from . import text
+from . import cost_only, text
 from .faults import Faults, reason
 from .figures.base import Drawing
 from .methods import Methods
@@ -49,8 +50,11 @@ class Content:
     figures: Mapping[str, Drawing]
     methods: Methods
     sections: Sequence[PluginSection] = ()
-    cost: Any = None
+    cost: CostTable | None = None
     files: Sequence[str] = ()
+    """Tables and figures beside the page."""
+    sources: Sequence[str] = ()
+    """Files that all of it was made from."""
     faults: Faults = field(default_factory=dict)
     """Sections and figures that could not be made; faults in the templates are added while the page is rendered."""
 
@@ -148,6 +152,10 @@ def render(content: Content) -> str:
             sections=content.sections,
             cost=content.cost,
             files=content.files,
+            sources=content.sources,
+            without_tasks=(bare := cost_only.without_tasks(content.info)),
+            verdict=cost_only.verdict(content.cost, content.info) if bare else analysis.verdict,
+            plugins=list(dict.fromkeys(map(tuple, content.info.plugins))),
             position={e: i for i, e in enumerate(analysis.encoders)},
             groups=(groups := _panel_groups(analysis)),
             listed=partial(listed_comparisons, panels=(panels := sum(len(m) for _, m in groups))),

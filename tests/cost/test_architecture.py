@@ -139,5 +139,18 @@ def test_networks_with_the_same_layers_and_another_forward_pass_are_told_apart()
     assert key(1) == key(1) != key(2)
 
 
+def test_a_network_without_countable_operations_has_none_counted() -> None:
+    """What `Architecture.flops` means by 0: the report must not say 0 GFLOP."""
+
+    class Mean(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.mean((2, 3))
+
+    load = lambda weights, device: Mean()  # noqa: E731
+    assert (
+        inspect_encoder(EncoderInfo("a", "a", "a", 3, Preprocess("p", 16), "", load, None, "", "")).flops == 0
+    )
+
+
 def test_nothing_is_allocated_on_the_meta_device() -> None:
     assert {p.device.type for p in meta_module(card("ViT-L/16")).parameters()} == {"meta"}

@@ -42,6 +42,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine where nothing else runs."""
     monkeypatch.setattr("benchbench.cost.bench.noise_note", lambda *a: "")
     monkeypatch.setattr("benchbench.cost.setup.noise_note", lambda *a: "")
+    monkeypatch.setattr("benchbench.cost.footprint.noise_note", lambda *a: "")
     monkeypatch.setattr("benchbench.cost.bench.NOISY_SPREAD", 99.0)
 
 

@@ -8,7 +8,19 @@ from pathlib import Path
 import pytest
 
 from benchbench.api import DeclaredCompute, EncoderInfo, Preprocess, PretrainingSet, WeightsSource
-from benchbench.cost import CostConfig, CostRow, Measured, Unmeasured, cost_table, read_cost, write_cost
+from benchbench.cli.speed import show
+from benchbench.cost import (
+    CostConfig,
+    CostLine,
+    CostRow,
+    CostTable,
+    Measured,
+    Unmeasured,
+    cost_table,
+    read_cost,
+    write_cost,
+)
+from benchbench.cost.cells import detail
 from benchbench.cost.config import constants
 from benchbench.cost.declared import declared_rows
 from benchbench.cost.rows import row_of
@@ -265,6 +277,8 @@ def test_declared_computed_and_measured_values_never_share_a_line() -> None:
         (3_952_489_221, "B", "3.68 GiB (3.95 GB)"),
         (123.107e9, "FLOP/image", "123 GFLOP"),
         (303_301_632, "parameters", "303.3 M"),
+        (294, "parameters", "294"),
+        (48_384, "parameters", "48,384"),
         (904_170, "images", "904,170 images"),
         (2.7e12, "FLOP/s", "2.7 TFLOP/s"),
         (9865.0, "USD", "9,865 USD"),
@@ -278,3 +292,130 @@ def test_values_are_written_for_people(value: float, unit: str, text: str) -> No
 def test_the_table_is_built_without_torch() -> None:
     code = "import sys, benchbench.cost as c; c.cost_table([], []); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def line_of(table: CostTable, quantity: str) -> CostLine:
+    return next(line for line in table.lines if line.quantity == quantity)
+
+
+def test_the_published_ratio_has_ours_against_the_same_encoders_above_it() -> None:
+    speeds = {GREEN: 16.0, MEH: 5.0, DE: 6.4, "resnet50": 64.0}
+    rows = [measured(name, "end_to_end_single", v) for name, v in speeds.items()]
+    line = line_of(cost_table(rows, list(speeds)), "end_to_end_single")
+    assert (line.versus, line.versus_published) == ("4.0x slower", "2.5x faster")
+    assert cost_table(rows, list(speeds)).opponents == f"{MEH}, {DE}"
+    alone = line_of(cost_table(rows, [GREEN, MEH, DE]), "end_to_end_single")
+    assert (alone.versus, alone.versus_published) == ("2.5x faster", "")
+    other = line_of(cost_table(rows, list(speeds), subject="resnet50"), "end_to_end_single")
+    assert (other.versus, other.versus_published) == ("4.0x faster", "")
+
+
+def test_the_published_ratio_of_green_is_not_shown_as_that_of_another_subject() -> None:
+    assert line_of(cost_table(embedding_rows(), [GREEN, MEH, DE]), "embedding_bytes_fp32").published_versus
+    turned = cost_table(embedding_rows(), [GREEN, MEH, DE], subject=MEH)
+    assert {line.published_versus for line in turned.lines} == {""}
+
+
+def test_every_missing_value_is_explained_once_in_full() -> None:
+    reason = "no counter here; " + "x" * 80 + "; pip install 'benchbench-retina[energy]'"
+    rows = [
+        *(row_of(n, "energy", Unmeasured(reason, "J/image")) for n in "ab"),
+        *(row_of(n, "memory_device", Unmeasured("on the CPU", "B")) for n in "ab"),
+        *(row_of("a", f"latency_p{p}", Unmeasured("too few steps", "ms")) for p in (90, 99)),
+        *(measured("b", f"latency_p{p}", 1.0, "ms") for p in (90, 99)),
+        CostRow("b", "throughput", math.nan, "images/s", "unmeasured", reason="22 s a batch", batch=32),
+    ]
+    assert sorted(cost_table(rows, ["a", "b"]).missing) == [
+        f"Energy per image: {reason}.",
+        "Latency at batch 1, 90th percentile; Latency at batch 1, 99th percentile (a): too few steps.",
+        "Model alone, 32 images at once (b): 22 s a batch.",
+        "Peak memory on the device: on the CPU.",
+    ]
+
+
+def test_what_was_timed_stands_at_the_line_where_all_values_share_it() -> None:
+    rows = [
+        measured("a", "probe", 1.0, "s/task", note="fit; 60 + 20 embeddings; NOISY: spread 9% is above 5%"),
+        measured("b", "probe", 2.0, "s/task", note="fit; 60 + 20 embeddings"),
+        CostRow("a", "embedding_bytes_fp32", 1.0, "B/million", "computed", note="384 x 4"),
+        CostRow("b", "embedding_bytes_fp32", 2.0, "B/million", "computed", note="1024 x 4"),
+    ]
+    table = cost_table(rows, ["a", "b"])
+    assert line_of(table, "probe").how == "fit; 60 + 20 embeddings"
+    assert line_of(table, "embedding_bytes_fp32").how == ""
+
+
+def test_encoders_that_share_a_measurement_are_named_by_short_titles() -> None:
+    class Record:
+        def __init__(self, name: str, title: str) -> None:
+            self.name, self.title = name, title
+
+    rows = [measured(n, "throughput_best", v) for n, v in (("a", 1.5), ("b", 1.5), ("c", 1.6))]
+    records = [Record("a", "RETFound (MAE)"), Record("b", "MAE ViT-L/16, ImageNet"), Record("c", "Other")]
+    shared = "The same network, measured once: RETFound, MAE ViT-L/16."
+    assert [n for n in cost_table(rows, records).notes if "same network" in n] == [shared]
+    apart = [*rows[:1], measured("b", "throughput_best", 1.5, repeats=11)]
+    assert not any("same network" in n for n in cost_table(apart, records[:2]).notes)
+    twins = cost_table(rows, [Record("a", "RETFound (MAE)"), Record("b", "RETFound (DINO)")])
+    assert list(twins.names.values()) == ["RETFound (MAE)", "RETFound (DINO)"]
+
+
+@pytest.mark.parametrize(
+    ("quantity", "said", "unsaid"),
+    [
+        ("latency_p50", "median of 20", "percentile"),
+        ("latency_p90", "90th percentile of 20 steps", "median"),
+        ("latency_p99", "99th percentile of 20 steps", "median"),
+        ("run_to_run", "slowest less fastest of 20 runs, as a share of their median", "median of 20"),
+        ("matrix_share", "from the best throughput", "median of 20"),
+        ("throughput_best", "20 steps in all", "median of 20"),
+    ],
+)
+def test_the_detail_says_what_was_made_of_the_repeats(quantity: str, said: str, unsaid: str) -> None:
+    text = detail(measured("a", quantity, 1.0, repeats=20))
+    assert said in text
+    assert unsaid not in text
+
+
+def test_each_kind_of_noise_is_said_once_with_its_largest_value() -> None:
+    note = (
+        "decoding ahead; NOISY: spread 8% is above 5%; NOISY: spread 12% is above 5%; NOISY: 3 runs differ by 9%; "
+        "NOISY: spread 6% is above 5%"
+    )
+    text = detail(measured("a", "end_to_end", 1.0, note=note))
+    assert text.count("NOISY") == 2
+    assert "decoding ahead; NOISY: spread 12% is above 5%; NOISY: 3 runs differ by 9%; torch 2" in text
+
+
+def test_the_terminal_tells_lines_apart_at_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = [GREEN, MEH, DE, "mae_imagenet", "resnet50"]
+    quantities = (
+        "latency_p50",
+        "latency_p90",
+        "end_to_end",
+        "end_to_end_single",
+        "memory_host",
+        "memory_rise",
+    )
+    rows = [measured(n, q, 10.0 + i) for i, n in enumerate(names) for q in quantities]
+    missing = [row_of(n, "pretraining_price", Unmeasured("nobody says", "USD")) for n in names[1:]]
+    price = CostRow(GREEN, "pretraining_price", 9.0, "USD", "declared", reason="paper")
+    show(cost_table([*rows, *missing, price], names))
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "…" not in printed
+    first = [line.split("│")[1] for line in printed.splitlines() if line.startswith("│")]
+    labels = " ".join(" ".join(first).split())
+    for title in ("Price of that compute", "Latency at batch 1, 90th percentile", "From files, one by one"):
+        assert title in labels
+    assert f"against {MEH}, {DE}" in labels
+    last = [line.split("│")[-2] for line in printed.splitlines() if line.startswith("│")]
+    assert any("faster" in cell or "slower" in cell for cell in last)
+    said = " ".join(printed.split())
+    assert (
+        "No value: Price of that compute (retfound_mae_cfp, deretfound, mae_imagenet, resnet50): nobody says."
+        in said
+    )
