@@ -125,20 +125,30 @@ class Engine:
             for position, job in enumerate(jobs):
                 yield position, job()
             return
-        left = dict(enumerate(jobs))
-        for attempt in range(MAX_LOST_WORKERS + 1):
+        left, lost = dict(enumerate(jobs)), 0
+        while left:
             try:
                 for done in self._parallel(left):
                     left.pop(done.position, None)
+                    lost = 0
                     if done.peak_mib:
                         self.workers_mib[done.worker] = done.peak_mib
                     yield done.position, done.result
             except Exception as error:
-                if not _worker_died(error) or attempt == MAX_LOST_WORKERS:
+                if not _worker_died(error):
                     raise
+                lost += 1
+                if lost > MAX_LOST_WORKERS:
+                    raise BenchError(
+                        f"Workers die again and again; {len(left)} job(s) are not done.",
+                        where=str(error).splitlines()[0] if str(error) else type(error).__name__,
+                        fix="mostly memory is short: use fewer workers (--jobs), or a machine with more; the same "
+                        "command carries on",
+                    ) from error
                 log.warning("a worker died (%s); %d job(s) are run again", type(error).__name__, len(left))
-            if not left:
-                return
+                # Whichever job it was on goes last, so that the others get done.
+                begun = list(left)[: self.workers]
+                left = {i: left[i] for i in [*(i for i in left if i not in begun), *begun]}
 
     def one(self, job: Job) -> Any:
         """The result of a single job; what it raises is raised here."""
@@ -167,17 +177,15 @@ class Engine:
         from .worker import Numbered
 
         loky = self.config.name == "loky"
-        numbered = [joblib.delayed(Numbered(i, job, self.log_file, watch=loky))() for i, job in jobs.items()]
-        how: dict[str, Any] = {"return_as": "generator_unordered", "batch_size": 1}
-        if loky:
-            with joblib.parallel_config("loky", n_jobs=self.config.jobs, inner_max_num_threads=1):
-                yield from joblib.Parallel(**how)(numbered)
-            return
-        from .dask import joblib_settings
+        numbered = [Numbered(i, job, self.log_file, watch=loky) for i, job in jobs.items()]
+        if not loky:
+            from .dask import results
 
-        # Everything is handed to Dask's scheduler at once: workers that leave the queue later find work as well.
-        with joblib.parallel_config("dask", client=self._client, **joblib_settings(self.config.cluster)):
-            yield from joblib.Parallel(**how, pre_dispatch="all")(numbered)
+            yield from results(self._client, numbered, self.config.cluster)
+            return
+        with joblib.parallel_config("loky", n_jobs=self.config.jobs, inner_max_num_threads=1):
+            parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+            yield from parallel(joblib.delayed(job)() for job in numbered)
 
 
 def _hardware_of(device: str) -> dict[str, str]:

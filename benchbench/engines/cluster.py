@@ -19,7 +19,7 @@ class ClusterConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     scheduler: Literal["slurm", "pbs", "sge"]
-    workers: int = Field(1, ge=1, description="Jobs to ask for.")
+    workers: int = Field(1, ge=1, le=10_000, description="Jobs to ask for.")
     cores: int = Field(4, ge=1, description="Processor cores of a job.")
     memory: str = Field(
         "16GB", pattern=r"^\d+(\.\d+)?\s?[KMGT]i?B$", description="Memory of a job, such as 64GB."
@@ -43,7 +43,9 @@ class ClusterConfig(BaseModel):
             "processes": self.processes,
             "memory": self.memory,
             "walltime": self.walltime,
-            "worker_extra_args": ["--resources", f"{GPU}=1"] if self.gpus else [],
+            # The batch scheduler limits memory. Dask's own limit would pause workers whose memory is full of
+            # buffers that are kept for the next image, and wait for ever.
+            "worker_extra_args": ["--memory-limit", "0", *(["--resources", f"{GPU}=1"] if self.gpus else [])],
             "job_script_prologue": list(self.prologue),
             "job_extra_directives": [*_REQUESTS[self.scheduler](self), *self.extra_directives],
         }
