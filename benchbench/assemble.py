@@ -23,7 +23,7 @@ def build_rows(plan: Plan, artefacts: Mapping[str, Artefact], failures: Mapping[
     rows: list[Row] = []
     for position, cell in enumerate(plan.cells):
         artefact = artefacts.get(cell.id)
-        record = json.loads((artefact.folder / "cell.json").read_bytes()) if artefact else None
+        record = _read_record(artefact) if artefact else None
         reason = failures.get(position, cell.reason if cell.status == "missing" else "")
         refused = record.get("refused", {}) if record else {}
         for target in cell.spec.targets:
@@ -37,7 +37,7 @@ def refusals(plan: Plan, artefacts: Mapping[str, Artefact]) -> list[tuple[str, s
     found = []
     for cell in plan.cells:
         if cell.id in artefacts:
-            record = json.loads((artefacts[cell.id].folder / "cell.json").read_bytes())
+            record = _read_record(artefacts[cell.id])
             found += [(f"{cell.name}, judged on {t}", why) for t, why in record.get("refused", {}).items()]
     return found
 
@@ -102,9 +102,10 @@ def build_predictions(plan: Plan, artefacts: Mapping[str, Artefact]) -> pd.DataF
     import pandas as pd
 
     from .results import PREDICTION_COLUMNS
+    from .shards import sound_file
 
     found = dict.fromkeys(c.id for c in plan.cells if c.id in artefacts)
-    frames = [pd.read_parquet(artefacts[i].folder / "predictions.parquet") for i in found]
+    frames = [pd.read_parquet(sound_file(artefacts[i], "predictions.parquet")) for i in found]
     if not frames:
         return pd.DataFrame({c: [] for c in PREDICTION_COLUMNS})
     return pd.concat(frames, ignore_index=True)
@@ -122,7 +123,14 @@ def build_timings(plan: Plan, artefacts: Mapping[str, Artefact]) -> str:
 
 def cell_records(artefacts: Mapping[str, Artefact]) -> dict[str, dict[str, Any]]:
     """What was recorded of each finished cell (`work.cell_record`), by cell id."""
-    return {key: json.loads((a.folder / "cell.json").read_bytes()) for key, a in artefacts.items()}
+    return {key: _read_record(a) for key, a in artefacts.items()}
+
+
+def _read_record(artefact: Artefact) -> dict[str, Any]:
+    from .shards import sound_file
+
+    record: dict[str, Any] = json.loads(sound_file(artefact, "cell.json").read_bytes())
+    return record
 
 
 def dataset_record(survey: Survey, state: DatasetState) -> DatasetRecord:

@@ -8,18 +8,43 @@ there is no time-out to choose and no clock to trust (docs/decisions/0005-locks.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from .store import Store
 
 POLL_S = 0.2
+
+# Where flock is missing, newer versions of filelock fall back to a marker file, which outlives a killed holder and then
+# blocks everybody. Older versions do not know the parameter and raise NotImplementedError there.
+_NO_MARKERS: dict[str, Any] = (
+    {"fallback_to_soft": False} if "fallback_to_soft" in inspect.signature(FileLock).parameters else {}
+)
+
+
+def kernel_lock(path: Path | str) -> FileLock:
+    """A lock that dies with its holder; where there is none of that kind, acquiring it raises."""
+    return FileLock(path, **_NO_MARKERS)
+
+
+@contextlib.contextmanager
+def guarded(path: Path) -> Iterator[None]:
+    """Hold ``path.lock`` for one write of a file that only saves time.
+
+    Where locks are refused the write goes on without: at worst, what another process remembered meanwhile is lost.
+    """
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(NotImplementedError, OSError):
+            held.enter_context(kernel_lock(f"{path}.lock"))
+        yield
 
 
 def _paths(store: Store, key: str) -> tuple[Path, Path]:
@@ -40,7 +65,7 @@ def holder(store: Store, key: str) -> str:
 def claim(store: Store, key: str, *, wait: bool = True) -> Iterator[bool]:
     """Hold the claim on `key`; yields whether it is ours. With `wait`, waits until its holder is done or dead."""
     lock_path, record_path = _paths(store, key)
-    lock = FileLock(lock_path)
+    lock = kernel_lock(lock_path)
     try:
         lock_path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=-1 if wait else 0, poll_interval=POLL_S)

@@ -13,8 +13,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from filelock import FileLock
-
+from .claims import guarded
 from .store import Store, atomic_write, sha256_of
 
 _log = logging.getLogger("benchbench")
@@ -52,7 +51,7 @@ class HashCache:
             self._known.update(fresh)
             try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                with FileLock(f"{self._path}.lock"):
+                with guarded(self._path):
                     # Another process may have added entries since; newest signature of a path wins.
                     merged = {**_read(self._path), **fresh}
                     latest = {signature.split("|", 3)[3]: signature for signature in merged}

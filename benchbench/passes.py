@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import traceback
 from collections.abc import Callable, Iterable
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from .api import Preprocess
 from .engines.gpu import pinned
 from .engines.shared import SharedPlan
-from .errors import BenchError, reason_of
+from .errors import BenchError, StoreError, reason_of
 from .machine import usable_cores
 from .origin import named
 from .plan import Cell, Plan
@@ -26,6 +27,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("benchbench")
 Progress = Callable[[int, int, str], None]
+
+
+def _stop_where_nothing_can_be_written(error: Exception) -> None:
+    """Raise the error again where it is a full or unwritable disk, which is no encoder's fault and stops them all.
+
+    A `StoreError` without a cause in the file system is damage: what is damaged was set aside and is computed again.
+    """
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    if full or (isinstance(error, StoreError) and isinstance(error.__cause__, OSError)):
+        raise error
 
 
 def embed_request(state: EncoderState) -> EmbedRequest:
@@ -70,6 +81,7 @@ def embed_all(
         try:
             embed(store, requests, images, device=device, progress=progress, times=times)
         except Exception as error:  # which encoder it was shows when each is alone
+            _stop_where_nothing_can_be_written(error)
             what = error.what if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
             log.warning("embedding %s together failed (%s): one encoder at a time", dataset, what)
             failures |= _embed_singly(encoders, images, dataset, store, device, progress, times)
@@ -106,6 +118,7 @@ class EmbedJob:
                 threads=usable_cores(),  # as the local engine: the last bits of a sum depend on it
             )
         except Exception as error:
+            _stop_where_nothing_can_be_written(error)
             return reason_of(error, f"Embedding {', '.join(self.encoders)}")
         return ""
 
@@ -196,6 +209,7 @@ def _embed_singly(
         try:
             embed(store, [embed_request(state)], images, device=device, progress=progress, times=times)
         except Exception as error:
+            _stop_where_nothing_can_be_written(error)
             log.debug("%s", traceback.format_exc())
             who = named("encoder", label, state.info.origin)
             failures[f"{label}/{dataset}"] = reason_of(error, who)
@@ -227,6 +241,7 @@ def prepare_all(
         try:
             prepared_images_many(store, recipes, image_set(survey, dataset), progress, times=times)
         except Exception as error:
+            _stop_where_nothing_can_be_written(error)
             what = error.what if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
             log.warning("preparing the images of %s failed: %s", dataset, what)
         if times.files:

@@ -38,7 +38,7 @@ class ShardedRows:
     @classmethod
     def open(cls, artefact: Artefact) -> ShardedRows:
         """The rows of a complete artefact."""
-        index = json.loads((artefact.folder / INDEX).read_bytes())
+        index = json.loads(sound_file(artefact, INDEX).read_bytes())
         return cls(artefact, tuple(index["shape"]), np.dtype(index["dtype"]), int(index["shard_rows"]))
 
     @property
@@ -49,12 +49,12 @@ class ShardedRows:
     @property
     def notes(self) -> dict[str, Any]:
         """How the rows were computed (device, batch size, seconds); not part of the identity."""
-        return dict(json.loads((self.artefact.folder / NOTES).read_bytes()))
+        return dict(json.loads(sound_file(self.artefact, NOTES).read_bytes()))
 
     @property
     def fault(self) -> str:
-        """What is wrong with the first damaged shard, or an empty string; reads every shard once per process."""
-        names = (shard_name(i) for i in range(-(-len(self) // self.shard_rows)))
+        """What is wrong with the first damaged file, or an empty string; reads every shard once per process."""
+        names = (NOTES, *(shard_name(i) for i in range(-(-len(self) // self.shard_rows))))
         return next((found for name in names if (found := self.artefact.fault(name))), "")
 
     def __len__(self) -> int:
@@ -72,14 +72,7 @@ class ShardedRows:
     def _shard(self, index: int) -> np.ndarray:
         """One shard, mapped and checked when it is first needed: opening a million rows stays instant."""
         if index not in self._opened:
-            name = shard_name(index)
-            if fault := self.artefact.fault(name):
-                raise StoreError(
-                    f"A file of the store is damaged: {fault}.",
-                    where=str(self.artefact.folder / name),
-                    fix="bench cache verify moves it aside; the same command then computes it again",
-                )
-            self._opened[index] = np.load(self.artefact.folder / name, mmap_mode="r")
+            self._opened[index] = np.load(sound_file(self.artefact, shard_name(index)), mmap_mode="r")
         return self._opened[index]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
@@ -101,6 +94,21 @@ class ShardedRows:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self[:], dtype=dtype, copy=copy)
+
+
+def sound_file(artefact: Artefact, name: str) -> Path:
+    """Path of a file of an artefact that has the bytes it was written with.
+
+    Raises:
+        StoreError: it has not, or is missing.
+    """
+    if fault := artefact.fault(name):
+        raise StoreError(
+            f"A file of the store is damaged: {fault}.",
+            where=str(artefact.folder / name),
+            fix="bench cache verify moves it aside; the same command then computes it again",
+        )
+    return artefact.folder / name
 
 
 def shard_name(index: int) -> str:
@@ -125,7 +133,10 @@ class Parts:
                 return begun
         for part in self.folder.glob("part-*"):  # cut in a way nobody knows any more
             part.unlink()
-        atomic_write(path, json.dumps(dict(wanted)).encode())
+        try:
+            atomic_write(path, json.dumps(dict(wanted)).encode())
+        except OSError as error:
+            raise unwritable(self.folder, error) from error
         return dict(wanted)
 
     def path(self, index: int) -> Path:
@@ -144,6 +155,7 @@ class Parts:
 
     def write(self, index: int, rows: np.ndarray) -> None:
         """Keep a finished part and its checksum; readers see all of it or nothing."""
+        temporary = ""
         try:
             handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".part.", suffix=".tmp")
             with os.fdopen(handle, "wb") as stream:
@@ -153,8 +165,12 @@ class Parts:
             checksum = json.dumps({"sha256": sha256_of(Path(temporary))})
             atomic_write(self._record(index), checksum.encode())  # first: a part without one is not believed
             os.replace(temporary, self.path(index))
-        except OSError as error:
-            raise unwritable(self.folder, error) from error
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)  # on a full disk its bytes are the ones that are needed
+            if isinstance(error, OSError):
+                raise unwritable(self.folder, error) from error
+            raise
         self._sound.add(index)
 
     def _record(self, index: int) -> Path:
@@ -220,9 +236,15 @@ class Parts:
             return
         arrays = [np.load(p, mmap_mode="r") for p in paths]
         rows = sum(len(a) for a in arrays)
-        out = np.lib.format.open_memmap(target, "w+", dtype=np.dtype(dtype), shape=(rows, *row_shape))
-        start = 0
-        for array in arrays:
-            out[start : start + len(array)] = array
-            start += len(array)
-        out.flush()
+        dtype = np.dtype(dtype)
+        header = {
+            "descr": np.lib.format.dtype_to_descr(dtype),
+            "fortran_order": False,
+            "shape": (rows, *row_shape),
+        }
+        with target.open("wb") as stream:  # not a mapping: on a full disk, writing to one kills the process
+            np.lib.format.write_array_header_1_0(stream, header)
+            for array in arrays:
+                stream.write(np.ascontiguousarray(array, dtype).data)
+            stream.flush()
+            os.fsync(stream.fileno())

@@ -17,8 +17,9 @@ import yaml
 
 from .errors import SuiteError
 
-MAX_BYTES = 1_000_000
+MAX_BYTES = 200_000  # PyYAML takes up to 20 s for a megabyte; the longest shipped file has 3 kB
 MAX_DEPTH = 32
+_SHOWN = 80
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -124,7 +125,9 @@ def _build(
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            key = loader.construct_object(key_node) if isinstance(key_node, yaml.ScalarNode) else None
+            key = None
+            if isinstance(key_node, yaml.ScalarNode):
+                key = _scalar(loader, key_node, "key", f"{path}:{line}")
             if key is None or isinstance(key, bool):
                 raise SuiteError(
                     f"A key must be a plain word, not {getattr(key_node, 'value', key)!r}.",
@@ -141,10 +144,7 @@ def _build(
     if isinstance(node, yaml.SequenceNode):
         return [_build(loader, item, (*at, i), lines, path) for i, item in enumerate(node.value)]
     where = f"{path}:{node.start_mark.line + 1}"
-    try:
-        value = loader.construct_object(node)
-    except ValueError as error:
-        raise SuiteError(f"The value {node.value!r} cannot be read: {error}.", where=where) from error
+    value = _scalar(loader, node, "value", where)
     if isinstance(value, float) and not math.isfinite(value):
         raise SuiteError(f"The value {node.value} is not a finite number.", where=where)
     if isinstance(value, str) and _SURROGATE.search(value):
@@ -152,3 +152,15 @@ def _build(
             "A text holds half a character (a lone surrogate).", where=where, fix="write it again"
         )
     return value
+
+
+def _scalar(loader: yaml.SafeLoader, node: yaml.Node, what: str, where: str) -> Any:
+    try:
+        value = loader.construct_object(node)
+        if isinstance(value, int):
+            str(value)  # Python refuses to print a number of thousands of digits, so no message could show it
+        return value
+    except (ValueError, OverflowError) as error:
+        # PyYAML checks the form of dates and numbers, not their range.
+        shown = node.value if len(node.value) <= _SHOWN else f"{node.value[:_SHOWN]}..."
+        raise SuiteError(f"The {what} {shown!r} cannot be read: {error}.", where=where) from error

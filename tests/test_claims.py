@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
 import socket
@@ -9,7 +11,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchbench.claims import claim, claims, holder, is_claimed
+from benchbench.hashing import HashCache
 from benchbench.store import Store
 
 HOLD = """
@@ -50,6 +55,34 @@ def test_where_nothing_may_be_written_work_goes_on_without_a_claim(tmp_path: Pat
     (tmp_path / "store").write_text("a file, so that no folder can be made here")
     with claim(Store(tmp_path / "store"), "key") as ours:
         assert ours
+
+
+@pytest.fixture
+def no_flock(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+
+@pytest.mark.usefixtures("no_flock")
+def test_where_locks_are_refused_work_goes_on_and_no_marker_can_outlive_its_holder(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with claim(store, "key", wait=False) as first, claim(store, "key", wait=False) as second:
+        assert first
+        assert second
+        assert not is_claimed(store, "key")
+
+
+@pytest.mark.usefixtures("no_flock")
+def test_where_locks_are_refused_file_hashes_are_remembered_all_the_same(tmp_path: Path) -> None:
+    file, store = tmp_path / "a", Store(tmp_path / "s")
+    file.write_bytes(b"a")
+    # A marker that a killed process has left must not be waited for.
+    store.root.mkdir()
+    (store.root / "hashes.json.lock").write_text(f"{os.getppid()}\n{socket.gethostname()}\n")
+    HashCache(store).sha256(file)
+    assert (store.root / "hashes.json").is_file()
 
 
 def test_several_claims_are_held_at_once_and_name_whom_they_wait_for(tmp_path: Path) -> None:

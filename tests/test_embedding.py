@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchbench import inference
+from benchbench import inference, passes
 from benchbench.api import EncoderInfo, Preprocess
 from benchbench.embedding import (
     EmbedRequest,
@@ -515,3 +518,138 @@ def test_no_images_give_no_rows(store: Store) -> None:
 
 def test_embeddings_that_are_not_there_are_none(store: Store) -> None:
     assert open_embeddings(store, "f" * 32) is None
+
+
+def two_parts(store: Store) -> tuple[Parts, np.ndarray]:
+    data = np.arange(14, dtype=np.float32).reshape(7, 2)
+    parts = Parts(store, "embeddings", {"test": 2}, content_key({"test": 2}), 7)
+    parts.write(0, data[:4])
+    parts.write(1, data[4:])
+    return parts, data
+
+
+def no_space(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_shard_has_the_bytes_that_numpy_saves_and_is_not_written_through_a_mapping(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, data = two_parts(store)
+    real = np.lib.format.open_memmap
+
+    def only_read(path: Path, mode: str = "r+", **more: Any) -> np.ndarray:
+        assert mode == "r", "a full disk kills a process that writes through a mapping"
+        return real(path, mode=mode, **more)
+
+    monkeypatch.setattr(np.lib.format, "open_memmap", only_read)
+    rows = parts.publish((2,), np.float32, 4, 2, {})
+    np.save(tmp_path / "whole.npy", data)
+    assert shard_bytes(rows) == [(tmp_path / "whole.npy").read_bytes()]
+
+
+def test_a_disk_that_fills_while_parts_are_joined_is_an_error_and_leaves_no_half_artefact(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, _ = two_parts(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(np.lib.format, "write_array_header_1_0", no_space)
+        with pytest.raises(StoreError, match="cannot be written: No space left"):
+            parts.publish((2,), np.float32, 4, 2, {})
+    assert [p.name for p in (store.root / "embeddings").rglob("*") if p.is_file()] == []
+    assert [parts.has(0), parts.has(1)] == [True, True]
+    parts.publish((2,), np.float32, 4, 2, {})
+
+
+def test_a_shard_that_is_cut_off_while_it_is_written_is_not_published(store: Store) -> None:
+    """A limit on the length of files stands for a disk that fills in the middle of a shard."""
+    parts, _ = two_parts(store)
+    before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (160, before[1]))  # a header and a part, not two
+    try:
+        with pytest.raises(StoreError, match="cannot be written"):
+            parts.publish((2,), np.float32, 4, 2, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [p.name for p in (store.root / "embeddings").rglob("*") if p.is_file()] == []
+
+
+def test_a_part_that_cannot_be_written_leaves_no_temporary_file(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, data = two_parts(store)
+    before = sorted(parts.folder.iterdir())
+    monkeypatch.setattr("benchbench.shards.os.fsync", no_space)
+    with pytest.raises(StoreError, match="No space left"):
+        parts.write(1, data)
+    assert sorted(parts.folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["index.json", "notes.json"])
+def test_a_damaged_index_or_note_is_not_read(store: Store, images: ImageSet, name: str) -> None:
+    rows = only(embed(store, [tiny("a")], images))
+    path = rows.artefact.folder / name
+    path.write_bytes(path.read_bytes().replace(b"2", b"1"))
+    with pytest.raises(StoreError, match="bench cache verify"):
+        assert ShardedRows.open(rows.artefact).notes
+    assert name == "index.json" or "checksum" in rows.fault
+
+
+class Planned:
+    """As much of an encoder's state as a pass asks for."""
+
+    def __init__(self, name: str) -> None:
+        self.request, self.label = tiny(name), name
+        self.info = self.request.encoder
+
+
+@pytest.fixture
+def planned(images: ImageSet, monkeypatch: pytest.MonkeyPatch) -> dict[str, Planned]:
+    encoders = {"a": Planned("a"), "b": Planned("b")}
+    monkeypatch.setattr(passes, "needed_embeddings", lambda _: {"toy": encoders})
+    monkeypatch.setattr(passes, "image_set", lambda *_: images)
+    monkeypatch.setattr(passes, "embed_request", lambda state: state.request)
+    return encoders
+
+
+def embed_planned(store: Store) -> dict[str, str]:
+    survey: Any = None
+    return passes.embed_all([], survey, store, "cpu", lambda *_: None)
+
+
+@pytest.mark.usefixtures("planned")
+def test_a_full_disk_stops_the_pass_and_is_no_encoder_s_failure(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("benchbench.shards.np.save", no_space)
+    with pytest.raises(StoreError, match="No space left"):
+        embed_planned(store)
+    assert "one encoder at a time" not in caplog.text
+
+
+def test_a_full_disk_stops_a_worker(
+    planned: dict[str, Planned], store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    survey = types.SimpleNamespace(encoders=list(planned.values()))
+    plan: Any = types.SimpleNamespace(survey=survey)
+    job = passes.EmbedJob(plan, "toy", ("a", "b"), frozenset({0}), store.root, "cpu")
+    monkeypatch.setattr("benchbench.shards.np.save", no_space)
+    with pytest.raises(StoreError, match="No space left"):
+        job()
+
+
+@pytest.mark.usefixtures("planned")
+def test_a_part_that_was_damaged_does_not_stop_the_pass(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, hit = Parts.publish, []
+
+    def publish(self: Parts, *arguments: Any) -> ShardedRows:
+        if not hit:
+            hit.append(self.path(0).write_bytes(b"x"))
+        return real(self, *arguments)
+
+    monkeypatch.setattr(Parts, "publish", publish)
+    assert embed_planned(store) == {}
+    assert hit

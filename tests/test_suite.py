@@ -17,7 +17,7 @@ from benchbench.suite import (
     parse_suite,
     shipped_suites,
 )
-from benchbench.yamlfile import read_yaml
+from benchbench.yamlfile import parse_yaml, read_yaml
 
 GOOD = """\
 title: A comparison
@@ -103,9 +103,27 @@ def test_deep_and_large_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SuiteError, match="nested"):
         parse_suite("title: " + "[" * 60 + "]" * 60)
     big = tmp_path / "big.yaml"
-    big.write_text("title: x\n" + "# " + "y" * 1_100_000)
-    with pytest.raises(SuiteError, match="bytes"):
+    big.write_text("title: x\n" + "# " + "y" * 200_000)
+    with pytest.raises(SuiteError, match="has 200011 bytes; a suite file may have 200000"):
         load_suite(big)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2001-99-99: 1",
+        "0b_: 1",
+        ":".join(["1"] * 400) + ".5: 1",
+        "? " + ":".join(["1"] * 4000) + "\n: 1",
+        "alpha: " + ":".join(["1"] * 400) + ".5",
+        "alpha: 2001-99-99",
+        "alpha: 0x" + "f" * 10_000,
+    ],
+)
+def test_a_date_or_number_out_of_range_is_an_error_with_its_line(line: str) -> None:
+    with pytest.raises(SuiteError, match=r"The (key|value) '.{1,83}' cannot be read") as caught:
+        parse_yaml(f"title: x\n{line}\n", Path("study.yaml"))
+    assert caught.value.where == "study.yaml:2"
 
 
 def test_an_unknown_suite_names_the_nearest_shipped_one() -> None:

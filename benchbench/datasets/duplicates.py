@@ -8,15 +8,17 @@ for the same picture; the correlation does not.
 from __future__ import annotations
 
 import json
+import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
-
+from ..claims import guarded
 from ..images.decoding import open_image
 from ..store import Store, atomic_write
 
@@ -26,13 +28,15 @@ if TYPE_CHECKING:
 
     from .model import LoadedDataset
 
+_log = logging.getLogger("benchbench")
+
 MAX_DISTANCE = 6
 """Bits of 64 that may differ between the perceptual hashes of near duplicates."""
 MIN_CORRELATION = 0.75
 """Least correlation of the fine structure of near duplicates. On IDRiD different eyes stay below 0.66, copies of
 another size and quality are above 0.79, and two exposures of one photograph have 0.90."""
 _THUMBNAIL = 96
-_CHUNK = 512
+_CHUNK = 1 << 20  # pairs of hashes compared at once
 _VERSION = 1
 
 
@@ -85,10 +89,14 @@ def perceptual_hashes(
             if progress:
                 progress(done, len(todo), "comparing images")
     if fresh:
-        memory_path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(f"{memory_path}.lock"):
-            known |= _read(memory_path) | fresh
-            atomic_write(memory_path, json.dumps({"version": _VERSION, "hashes": known}).encode())
+        known |= fresh
+        try:
+            memory_path.parent.mkdir(parents=True, exist_ok=True)
+            with guarded(memory_path):
+                known |= _read(memory_path) | fresh
+                atomic_write(memory_path, json.dumps({"version": _VERSION, "hashes": known}).encode())
+        except OSError as error:  # the memory only saves time
+            _log.warning("cannot remember perceptual hashes in %s: %s", memory_path, error.strerror or error)
     return np.array([known[h] for h in sha256], dtype=np.uint64)
 
 
@@ -101,9 +109,12 @@ def _hash(path: Path) -> int:
 def _read(path: Path) -> dict[str, int]:
     try:
         content = json.loads(path.read_bytes())
-        return dict(content["hashes"]) if content["version"] == _VERSION else {}
-    except (OSError, ValueError, KeyError, TypeError):
+        hashes = content["hashes"] if content["version"] == _VERSION else {}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return {}
+    if not isinstance(hashes, dict):
+        return {}
+    return {k: v for k, v in hashes.items() if type(v) is int and 0 <= v < 1 << 64}  # true is no hash
 
 
 def find_pairs(
@@ -138,22 +149,76 @@ def find_pairs(
     return tuple(pairs)
 
 
-def close_hashes(hashes: np.ndarray, distance: int) -> list[tuple[int, int]]:
-    """Pairs (i < j) of 64-bit hashes that differ in at most `distance` bits."""
+def close_hashes(hashes: np.ndarray, distance: int) -> Iterator[tuple[int, int]]:
+    """Pairs (i < j) of 64-bit hashes that differ in at most `distance` bits, in ascending order.
+
+    They come one by one, because thousands of identical images (black ones, say) make millions of pairs.
+    """
     import numpy as np
 
-    bits = np.array([bin(v).count("1") for v in range(1 << 16)], dtype=np.uint8)
-    words = hashes.view(np.uint16).reshape(len(hashes), 4)
-    found: list[tuple[int, int]] = []
-    for start in range(0, len(hashes), _CHUNK):
-        block = words[start : start + _CHUNK]
-        differ = np.zeros((len(block), len(words) - start), dtype=np.uint8)
-        for w in range(4):
-            differ += bits[block[:, w, None] ^ words[None, start:, w]]
-        near_i, near_j = np.nonzero(differ <= distance)
-        upper = near_i < near_j
-        found += [(start + int(i), start + int(j)) for i, j in zip(near_i[upper], near_j[upper], strict=True)]
-    return found
+    values, which, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
+    members = np.split(np.argsort(which, kind="stable"), np.cumsum(sizes)[:-1])
+    near = {int(k): [int(k)] for k in np.flatnonzero(sizes > 1)}
+    for one, other in _close_values(values, distance):
+        near.setdefault(one, [one]).append(other)
+        near.setdefault(other, [other]).append(one)
+    for i, k in enumerate(which.tolist()):
+        if k in near:
+            partners = np.concatenate([members[n] for n in near[k]])
+            yield from ((i, j) for j in np.sort(partners[partners > i]).tolist())
+
+
+def _close_values(values: np.ndarray, distance: int) -> Iterator[tuple[int, int]]:
+    """Positions of different hashes that differ in at most `distance` bits, each pair once.
+
+    Of distance + 2 bands of bits at least two are equal in such a pair, so only hashes that agree in two bands are
+    compared. (Of distance + 1 bands one is equal; but one band of 9 bits leaves 60 times as much to compare.)
+    """
+    import numpy as np
+
+    edges = [64 * k // (distance + 2) for k in range(distance + 3)]
+    bands = [(1 << high) - (1 << low) for low, high in pairwise(edges)]
+    count = len(values)
+    found = np.empty(0, dtype=np.int64)
+    for one, other in combinations(bands, 2):
+        key = values & np.uint64(one | other)
+        order = np.argsort(key)
+        key, ordered = key[order], values[order]
+        # Each hash is compared with those after it in its group.
+        after = np.searchsorted(key, key, side="right") - np.arange(count) - 1
+        before = np.concatenate([[0], np.cumsum(after)])
+        start = 0
+        while start < count:
+            full = int(np.searchsorted(before, before[start] + _CHUNK, side="right")) - 1
+            stop = max(start + 1, full)
+            left = np.repeat(np.arange(start, stop), after[start:stop])
+            right = (
+                left
+                + 1
+                + np.arange(len(left))
+                - np.repeat(before[start:stop] - before[start], after[start:stop])
+            )
+            close = _bits(ordered[left] ^ ordered[right]) <= distance
+            first, second = order[left[close]], order[right[close]]
+            pairs = np.minimum(first, second) * count + np.maximum(first, second)
+            if len(pairs):
+                found = np.union1d(found, pairs)
+            start = stop
+    return zip((found // max(count, 1)).tolist(), (found % max(count, 1)).tolist(), strict=True)
+
+
+def _bits(words: np.ndarray) -> np.ndarray:
+    """How many bits of each 64-bit word are set."""
+    import numpy as np
+
+    return _bit_counts()[words.view(np.uint16).reshape(len(words), 4)].sum(axis=1, dtype=np.uint8)
+
+
+@cache
+def _bit_counts() -> np.ndarray:
+    import numpy as np
+
+    return np.array([v.bit_count() for v in range(1 << 16)], dtype=np.uint8)
 
 
 def _correlation(i: int, j: int, paths: Sequence[Path], small: dict[int, np.ndarray]) -> float:

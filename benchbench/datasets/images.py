@@ -10,8 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
+from ..claims import guarded
 from ..store import Store, atomic_write
 
 log = logging.getLogger("benchbench")
@@ -83,7 +82,7 @@ class _Memory:
     def save(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{self.path}.lock"):
+            with guarded(self.path):
                 self.good |= set(_read(self.path))
                 content: dict[str, Any] = {"version": _CHECK_VERSION, "good": sorted(self.good)}
                 atomic_write(self.path, json.dumps(content, indent=0).encode())

@@ -189,7 +189,8 @@ def _together(
     shown = lines[:LISTED]
     if len(lines) > LISTED:
         path = store.root / "problems" / f"{info.name}.txt"
-        atomic_write(path, "".join(f"{line}\n" for line in lines).encode())
+        # Names of files need not be UTF-8.
+        atomic_write(path, "".join(f"{line}\n" for line in lines).encode(errors="backslashreplace"))
         shown.append(f"... and {len(lines) - LISTED} more; all {len(lines)} are listed in {path}")
     return DataError(" ".join(what), where=str(root), details=shown, fix="; ".join(fix))
 

@@ -8,7 +8,9 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
+
+from ..claims import kernel_lock
 
 _held: list[Any] = []  # locks live as long as the worker process
 
@@ -28,7 +30,7 @@ def pinned(device: str, store_root: Path) -> str:
         return device
     folder = store_root / "claims"
     for index in range(count):
-        lock = FileLock(folder / f"gpu-{socket.gethostname()}-{index}.lock")
+        lock = kernel_lock(folder / f"gpu-{socket.gethostname()}-{index}.lock")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 
 from benchbench.datasets import load_dataset
 from benchbench.datasets.images import check_image
+from benchbench.datasets.loading import _together
 from benchbench.datasets.local import local_dataset
 from benchbench.errors import DataError, SuiteError
 from benchbench.images import decode, image_size
@@ -61,6 +63,14 @@ def test_faults_of_the_table_and_of_images_come_together_and_a_long_list_is_kept
     assert f"and 11 more; all 31 are listed in {kept}" in text
     assert len(kept.read_text().splitlines()) == 31
     assert "images/039.png is empty (0 bytes)" in kept.read_text()
+
+
+def test_a_long_list_of_names_that_are_no_utf8_is_kept_as_well(tmp_path):
+    store = Store(tmp_path / "s")
+    broken = [os.fsdecode(b"\xff%d.png is empty" % i) for i in range(30)]
+    error = _together(registry().datasets["idrid"], tmp_path, store, None, broken)
+    assert "30 image file(s)" in str(error)
+    assert (store.root / "problems" / "idrid.txt").read_text().splitlines()[7] == "\\udcff7.png is empty"
 
 
 def test_a_plugin_that_raises_anything_while_it_reads_is_named(tmp_path):

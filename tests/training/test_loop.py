@@ -139,6 +139,23 @@ def test_a_killed_training_ends_with_the_same_weights_as_an_undisturbed_one(tmp_
     assert_same(weights(resumed), weights(undisturbed))
 
 
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
+def test_a_damaged_checkpoint_is_said_and_the_training_starts_anew(tmp_path, monkeypatch, caplog, damage):
+    undisturbed = train(job(tmp_path / "a"))
+    with monkeypatch.context() as patch:
+        killed_after(5, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train(job(tmp_path / "b"))
+    path = tmp_path / "b" / "training.pt"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes({"flip": content, "cut": content[: len(content) // 2], "empty": b""}[damage])
+    again = train(job(tmp_path / "b"))
+    assert "the training starts anew" in caplog.text
+    assert again.history == undisturbed.history
+    assert_same(weights(again), weights(undisturbed))
+
+
 def test_every_epoch_has_its_time_through_interruptions(tmp_path, monkeypatch):
     original = loop._Run._train_step
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -243,3 +245,20 @@ def test_a_half_written_checkpoint_is_never_read(tmp_path):
     assert load_checkpoint(path, "a") == {"fingerprint": "a", "step": 3}
     assert load_checkpoint(path, "b") is None
     assert not (tmp_path / ".training.pt.123").exists()
+
+
+def test_a_kill_between_checksum_and_checkpoint_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "training.pt"
+    save_checkpoint(path, {"fingerprint": "a", "step": 3})
+
+    def killed(source, target):
+        if target == path:
+            raise KeyboardInterrupt
+        rename(source, target)
+
+    rename = os.replace
+    monkeypatch.setattr("benchbench.training.checkpoint.os.replace", killed)
+    for step in (4, 5):
+        with pytest.raises(KeyboardInterrupt):
+            save_checkpoint(path, {"fingerprint": "a", "step": step})
+    assert load_checkpoint(path, "a") == {"fingerprint": "a", "step": 3}
