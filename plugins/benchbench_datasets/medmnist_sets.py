@@ -18,6 +18,7 @@ from benchbench.api import Access, DatasetInfo, DatasetOption, Task
 from benchbench.datasets.model import SIMULATED_MARKER
 from benchbench.datasets.reading import Problems, table
 from benchbench.errors import DataError
+from benchbench.store import default_root
 
 from .dr import dr_tasks
 from .folders import one_against_rest
@@ -33,7 +34,7 @@ OCT_CLASSES = ("CNV", "DME", "DRUSEN", "NORMAL")
 
 
 def load(root: Path, options: Mapping[str, str], name: str = "") -> pd.DataFrame:
-    """One PNG per image under ``unpacked_<size>/``, written on first use."""
+    """One PNG per image, written on first use: see `_place`."""
     import numpy as np
 
     size = options["size"]
@@ -42,7 +43,7 @@ def load(root: Path, options: Mapping[str, str], name: str = "") -> pd.DataFrame
         raise DataError(
             f"{name}: the archive is missing.", where=str(archive), fix=f"bench data how-to {name}"
         )
-    target = root / f"unpacked_{size}"
+    target = _place(archive, name, size)
     if not (target / "complete").is_file():
         _check_md5(archive, name, size)
         _unpack(archive, target, name)
@@ -58,6 +59,15 @@ def load(root: Path, options: Mapping[str, str], name: str = "") -> pd.DataFrame
                 records.append({"image_id": image_id, "path": path, "split": split, "label": float(label)})
     problems.stop(where=str(root))
     return table(records, ["label"])
+
+
+def _place(archive: Path, name: str, size: str) -> Path:
+    """``unpacked_<size>`` beside the archive; where data may only be read, a folder of the store."""
+    beside = archive.parent / f"unpacked_{size}"
+    if (beside / "complete").is_file() or os.access(archive.parent, os.W_OK):
+        return beside
+    file = archive.stat()
+    return default_root() / "unpacked" / f"{name}_{size}_{file.st_size}_{file.st_mtime_ns}"
 
 
 def _check_md5(archive: Path, name: str, size: str) -> None:
@@ -80,20 +90,24 @@ def _unpack(archive: Path, target: Path, name: str) -> None:
     from PIL import Image
 
     try:
-        work = Path(tempfile.mkdtemp(dir=archive.parent, prefix=".unpacking."))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpacking."))
         with np.load(archive, allow_pickle=False) as arrays:
             for split in ("train", "val", "test"):
                 (work / split).mkdir()
                 for i, pixels in enumerate(arrays[f"{split}_images"]):
                     Image.fromarray(pixels).save(work / split / f"{i:06d}.png", compress_level=1)
         (work / "complete").write_text("unpacked from " + archive.name + "\n", encoding="utf-8")
+        if (target / "complete").is_file():  # another run was faster
+            shutil.rmtree(work, ignore_errors=True)
+            return
         shutil.rmtree(target, ignore_errors=True)
         os.replace(work, target)
     except OSError as error:
         raise DataError(
             f"{name}: the archive cannot be unpacked: {error.strerror or error}.",
-            where=str(archive.parent),
-            fix="make the folder writable, or copy it to one that is",
+            where=str(target.parent),
+            fix="make room there, and make the folder writable",
         ) from error
 
 

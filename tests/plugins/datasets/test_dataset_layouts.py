@@ -475,6 +475,18 @@ def test_oct5k_scans_without_a_box_are_not_labelled_instead_of_healthy(copy):
     assert frame["label"].notna().all()
 
 
+def test_an_archive_that_may_only_be_read_is_unpacked_in_the_store(copy, tmp_path, monkeypatch):
+    root = copy("retinamnist")
+    shutil.rmtree(root / "retinamnist/unpacked_224", ignore_errors=True)
+    before = sorted((root / "retinamnist").iterdir())
+    monkeypatch.setenv("BENCHBENCH_STORE", str(tmp_path / "a store"))
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    frame = table_of(root, "retinamnist")
+    assert sorted((root / "retinamnist").iterdir()) == before
+    assert all((tmp_path / "a store") in Path(p).parents for p in frame["path"])
+    assert all(Path(p).is_file() for p in frame["path"])
+
+
 def test_medmnist_arrays_keep_their_three_parts_and_ids_that_do_not_collide(copy):
     root = copy("retinamnist")
     frame = table_of(root, "retinamnist")
