@@ -80,6 +80,13 @@ def usable_cores() -> int:
         return os.cpu_count() or 1
 
 
+def visible_gpus(devices: Path = Path("/dev")) -> int:
+    """NVIDIA GPUs that this process may use, without asking torch, whose import takes a second (Linux)."""
+    there = len([p for p in devices.glob("nvidia[0-9]*") if p.name.removeprefix("nvidia").isdigit()])
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return there if chosen is None else min(there, len([c for c in chosen.split(",") if c.strip()]))
+
+
 def _processor() -> str:
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():

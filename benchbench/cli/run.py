@@ -89,7 +89,12 @@ _encoders = click.option(
     show_default=True,
     help="local, loky, dask (the suite's cluster), dask:ADDRESS or dask:FILE.",
 )
-@click.option("--jobs", default=None, type=int, help="Worker processes of the loky engine.")
+@click.option(
+    "--jobs",
+    default=None,
+    type=int,
+    help="Worker processes of the loky engine; default: one for each GPU, else one for each core.",
+)
 @click.option("--out", default=Path("reports"), type=click.Path(path_type=Path), help="Where runs go.")
 @click.option(
     "--fresh", is_flag=True, help="Compute every cell and measure cost anew, whatever the store holds."

@@ -63,9 +63,9 @@ class EngineConfig:
             log.warning("--jobs %d has no effect: the %s engine does not start worker processes", jobs, name)
         if name == "dask":
             return cls(name, 1, *_dask_target(address, cluster))
-        from ..machine import usable_cores
+        from ..machine import usable_cores, visible_gpus
 
-        return cls(name, (jobs or usable_cores()) if name == "loky" else 1)
+        return cls(name, (jobs or visible_gpus() or usable_cores()) if name == "loky" else 1)
 
 
 def _dask_target(address: str, cluster: ClusterConfig | None) -> tuple[str, ClusterConfig | None]:
