@@ -102,10 +102,9 @@ def build_predictions(plan: Plan, artefacts: Mapping[str, Artefact]) -> pd.DataF
     import pandas as pd
 
     from .results import PREDICTION_COLUMNS
-    from .shards import sound_file
 
     found = dict.fromkeys(c.id for c in plan.cells if c.id in artefacts)
-    frames = [pd.read_parquet(sound_file(artefacts[i], "predictions.parquet")) for i in found]
+    frames = [pd.read_parquet(artefacts[i].sound("predictions.parquet")) for i in found]
     if not frames:
         return pd.DataFrame({c: [] for c in PREDICTION_COLUMNS})
     return pd.concat(frames, ignore_index=True)
@@ -127,9 +126,7 @@ def cell_records(artefacts: Mapping[str, Artefact]) -> dict[str, dict[str, Any]]
 
 
 def _read_record(artefact: Artefact) -> dict[str, Any]:
-    from .shards import sound_file
-
-    record: dict[str, Any] = json.loads(sound_file(artefact, "cell.json").read_bytes())
+    record: dict[str, Any] = json.loads(artefact.sound("cell.json").read_bytes())
     return record
 
 

@@ -20,18 +20,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import assemble
 from .claims import claim, holder
 from .deviation import measure_deviations
 from .engines import Engine, EngineConfig
 from .engines.shared import SharedPlan, share
-from .errors import AuditError, BenchError, reason_of
+from .errors import AuditError, BenchError
 from .live import run_key
 from .logs import RunLog
 from .machine import git_commit, hardware, peak_memory_mib, versions
-from .passes import PrepareJob, PublishJob, embed_all, embed_jobs, embed_request, needed_images, prepare_all
+from .passes import PrepareJob, PublishJob, embed_all, embed_jobs, needed_images, prepare_all
 from .plan import Cell, Plan
 from .plugins import Registry
 from .progress import reporting
@@ -40,16 +40,13 @@ from .results import (
     Deviation,
     ImagePass,
     RunInfo,
-    read_rows,
     to_json,
     write_predictions,
     write_rows,
 )
+from .run_cost import write_run_cost
 from .store import Artefact, Store, atomic_write, content_key
 from .work import Busy, CellJob, Failure, Progress, Success, threads_for
-
-if TYPE_CHECKING:
-    from .cost import CostRow
 
 log = logging.getLogger("benchbench")
 
@@ -98,7 +95,9 @@ def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> O
                 results.deviations = _deviations(plan, store, engine, options)
             _write_results(plan, folder, results)
             with stages.timed("cost"):
-                _write_cost(plan, store, engine, options, folder, results)
+                write_run_cost(
+                    plan, store, engine, folder, results.artefacts, device=options.device, fresh=options.fresh
+                )
             _finish(plan, record, results, stages, engine)
             report = _render(folder, registry, record, stages)
     _point_latest(folder)
@@ -369,53 +368,6 @@ def _where_the_work_runs(engine: Engine, job: Callable[[], Any]) -> Any:
 
 def _deviations(plan: Plan, store: Store, engine: Engine, options: Options) -> tuple[Deviation, ...]:
     return measure_deviations(plan, store, options.device, functools.partial(_where_the_work_runs, engine))
-
-
-def _write_cost(
-    plan: Plan, store: Store, engine: Engine, options: Options, folder: Path, results: _Results
-) -> None:
-    """cost.csv: what the suite asks to be measured, and what the protocols took; neither can fail the run."""
-    from .cost import protocol_rows, write_cost
-
-    def took() -> tuple[CostRow, ...]:
-        return protocol_rows(read_rows(folder / "rows.csv"), assemble.cell_records(results.artefacts))
-
-    rows: list[CostRow] = []
-    for what, find in (
-        ("The cost of the encoders", lambda: _measured_cost(plan, store, engine, options)),
-        ("What the protocols took", took),
-    ):
-        try:
-            rows += find()
-        except Exception as error:  # the results are there, and worth their report
-            log.warning("%s is missing from the report: %s", what, reason_of(error, "Measuring cost"))
-    if rows:
-        write_cost(folder / "cost.csv", rows)
-
-
-def _measured_cost(plan: Plan, store: Store, engine: Engine, options: Options) -> tuple[CostRow, ...]:
-    config = plan.suite.suite.cost
-    if config.measure == "off":
-        return ()
-    if plan.demo and plan.cells:  # a demonstration is to be watched to its end, and speeds take minutes
-        log.info("a demo measures no speeds: bench speed does")
-        return ()
-    from .cost import measure_encoders
-
-    measure = functools.partial(
-        measure_encoders,
-        [embed_request(e) for e in plan.survey.encoders],
-        config,
-        store=store,
-        device=engine.hardware(options.device)["device"],
-        fresh=options.fresh,
-        labels=[e.label for e in plan.survey.encoders],
-    )
-    if engine.config.name == "dask":
-        found: tuple[CostRow, ...] = engine.one(measure)
-        return found
-    with reporting("measuring cost") as progress:
-        return measure(progress=progress)
 
 
 def _write_results(plan: Plan, folder: Path, results: _Results) -> None:

@@ -38,7 +38,7 @@ class ShardedRows:
     @classmethod
     def open(cls, artefact: Artefact) -> ShardedRows:
         """The rows of a complete artefact."""
-        index = json.loads(sound_file(artefact, INDEX).read_bytes())
+        index = json.loads(artefact.sound(INDEX).read_bytes())
         return cls(artefact, tuple(index["shape"]), np.dtype(index["dtype"]), int(index["shard_rows"]))
 
     @property
@@ -49,7 +49,7 @@ class ShardedRows:
     @property
     def notes(self) -> dict[str, Any]:
         """How the rows were computed (device, batch size, seconds); not part of the identity."""
-        return dict(json.loads(sound_file(self.artefact, NOTES).read_bytes()))
+        return dict(json.loads(self.artefact.sound(NOTES).read_bytes()))
 
     @property
     def fault(self) -> str:
@@ -72,7 +72,7 @@ class ShardedRows:
     def _shard(self, index: int) -> np.ndarray:
         """One shard, mapped and checked when it is first needed: opening a million rows stays instant."""
         if index not in self._opened:
-            self._opened[index] = np.load(sound_file(self.artefact, shard_name(index)), mmap_mode="r")
+            self._opened[index] = np.load(self.artefact.sound(shard_name(index)), mmap_mode="r")
         return self._opened[index]
 
     def __getitem__(self, rows: Any) -> np.ndarray:
@@ -94,21 +94,6 @@ class ShardedRows:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.array(self[:], dtype=dtype, copy=copy)
-
-
-def sound_file(artefact: Artefact, name: str) -> Path:
-    """Path of a file of an artefact that has the bytes it was written with.
-
-    Raises:
-        StoreError: it has not, or is missing.
-    """
-    if fault := artefact.fault(name):
-        raise StoreError(
-            f"A file of the store is damaged: {fault}.",
-            where=str(artefact.folder / name),
-            fix="bench cache verify moves it aside; the same command then computes it again",
-        )
-    return artefact.folder / name
 
 
 def shard_name(index: int) -> str:

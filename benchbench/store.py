@@ -130,6 +130,20 @@ class Artefact:
         _sound.add(seen)
         return ""
 
+    def sound(self, name: str) -> Path:
+        """Path of a file that has the bytes it was written with.
+
+        Raises:
+            StoreError: it has not, or is missing.
+        """
+        if fault := self.fault(name):
+            raise StoreError(
+                f"A file of the store is damaged: {fault}.",
+                where=str(self.folder / name),
+                fix="bench cache verify moves it aside; the same command then computes it again",
+            )
+        return self.folder / name
+
 
 class Store:
     """Content-addressed files below one root."""

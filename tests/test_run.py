@@ -405,7 +405,7 @@ def test_a_cell_that_is_busy_is_looked_at_again_after_the_others_and_not_counted
     monkeypatch.setattr("benchbench.run.assemble.build_predictions", lambda *_: None)
     monkeypatch.setattr("benchbench.run.assemble.refusals", lambda *_: ())
     monkeypatch.setattr("benchbench.run.write_predictions", lambda *_: None)
-    monkeypatch.setattr("benchbench.run._write_cost", lambda *_: None)
+    monkeypatch.setattr("benchbench.run.write_run_cost", lambda *_, **__: None)
     monkeypatch.setattr("benchbench.run._render", lambda folder, *_: folder)
     outcome = execute(*small, Options(tmp_path / "out"))
     assert order == [(0, False), (1, False), (2, False), (3, False), (0, True)]

@@ -25,6 +25,10 @@ log = logging.getLogger("benchbench")
 Name = Literal["local", "loky", "dask"]
 NAMES: tuple[Name, ...] = ("local", "loky", "dask")
 MAX_LOST_WORKERS = 5
+_MORE_MEMORY = {
+    "loky": "use fewer workers (--jobs), or a machine with more",
+    "dask": "give each worker more (memory in the cluster's settings, or --memory-limit of `dask worker`)",
+}
 
 Job = Callable[[], Any]
 
@@ -142,8 +146,7 @@ class Engine:
                     raise BenchError(
                         f"Workers die again and again; {len(left)} job(s) are not done.",
                         where=str(error).splitlines()[0] if str(error) else type(error).__name__,
-                        fix="mostly memory is short: use fewer workers (--jobs), or a machine with more; the same "
-                        "command carries on",
+                        fix=f"mostly memory is short: {_MORE_MEMORY[self.config.name]}; the same command carries on",
                     ) from error
                 log.warning("a worker died (%s); %d job(s) are run again", type(error).__name__, len(left))
                 # Whichever job it was on goes last, so that the others get done.

@@ -44,6 +44,8 @@ def load_checkpoint(path: Path, fingerprint: str) -> dict[str, Any] | None:
         if sha256_of(path) not in _checksums(path):
             raise ValueError("it does not have the checksum it was written with")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):  # a disk or a memory in trouble says nothing about the file: it is kept
+        raise
     except Exception as error:  # torch names no error for a file that it cannot read
         log.warning("the checkpoint %s is removed and the training starts anew: %s", path, error)
         path.unlink(missing_ok=True)

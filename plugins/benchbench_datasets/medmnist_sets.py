@@ -55,7 +55,7 @@ def load(root: Path, options: Mapping[str, str], name: str = "") -> pd.DataFrame
                 image_id = f"{split}/{i:06d}"
                 path = target / f"{image_id}.png"
                 if not path.is_file():
-                    problems.add(f"{path} is missing; delete {target.name} to unpack again")
+                    problems.add(f"{path} is missing; delete {target} to unpack again")
                 records.append({"image_id": image_id, "path": path, "split": split, "label": float(label)})
     problems.stop(where=str(root))
     return table(records, ["label"])
@@ -131,7 +131,7 @@ def _info(
             redistributable=True,
             steps=(
                 f"Download https://zenodo.org/records/10519652/files/{name}_224.npz",
-                f"Put the file into <data root>/{name}; it is unpacked there on first use.",
+                f"Put the file into <data root>/{name}; it is unpacked on first use, there or in the store.",
             ),
             layout=f"{name}/\n  {name}_224.npz",
         ),

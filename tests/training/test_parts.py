@@ -247,6 +247,21 @@ def test_a_half_written_checkpoint_is_never_read(tmp_path):
     assert not (tmp_path / ".training.pt.123").exists()
 
 
+@pytest.mark.parametrize("trouble", [OSError(5, "Input/output error"), MemoryError()])
+def test_a_disk_or_a_memory_in_trouble_does_not_cost_a_sound_checkpoint(tmp_path, monkeypatch, trouble):
+    path = tmp_path / "training.pt"
+    save_checkpoint(path, {"fingerprint": "a", "step": 3})
+
+    def fail(*_, **__):
+        raise trouble
+
+    with monkeypatch.context() as patched:
+        patched.setattr("benchbench.training.checkpoint.torch.load", fail)
+        with pytest.raises(type(trouble)):
+            load_checkpoint(path, "a")
+    assert load_checkpoint(path, "a") == {"fingerprint": "a", "step": 3}
+
+
 def test_a_kill_between_checksum_and_checkpoint_leaves_the_old_one(tmp_path, monkeypatch):
     path = tmp_path / "training.pt"
     save_checkpoint(path, {"fingerprint": "a", "step": 3})
