@@ -14,16 +14,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("benchbench")
 LINE_EVERY_S = 10.0
+_BESIDE_A_BAR = logging.DEBUG
+"""Beside a bar, lines are for the run's log file only, where `bench status` finds them."""
 
 
 class Reporter:
-    """One progress display; call it as progress(done, total, note)."""
+    """How far one stage is; call it as progress(done, total, note).
+
+    What the first call says is done may stem from an earlier run: the pace counts from there, once there is more.
+    """
+
+    of = "stage"
+    says_the_end = True
 
     def __init__(self, title: str, bars: Progress | None) -> None:
         self.title = title
         self._bars = bars
+        self._level = logging.INFO if bars is None else _BESIDE_A_BAR
         self._task: TaskID | None = None
         self._last_line = self._started = time.monotonic()
+        self._origin: tuple[int, float] | None = None
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         if self._bars is not None:
@@ -31,14 +41,19 @@ class Reporter:
                 self._task = self._bars.add_task(self.title, total=total, note="")
             self._bars.update(self._task, completed=done, total=total, note=_plain(note))
         now = time.monotonic()
-        if done >= total or now - self._last_line >= LINE_EVERY_S:
+        begun, since = self._origin = self._origin or (done, now)
+        if (done >= total and self.says_the_end) or now - self._last_line >= self._line_every_s(now):
             self._last_line = now
-            rate = done / max(now - self._started, 1e-9)
+            if done <= begun:
+                begun, since = 0, self._started
+            rate = (done - begun) / max(now - since, 1e-9)
             pace = f"{rate:.1f}/s" if rate >= 1 else f"{60 * rate:.1f}/min"
-            left = f", {span((total - done) / rate)} left of this stage" if 0 < done < total else ""
-            # Beside a bar, the line is for the run's log file only, where `bench status` finds it.
-            level = logging.INFO if self._bars is None else logging.DEBUG
-            log.log(level, "%s: %d of %d (%s%s) %s", self.title, done, total, pace, left, note)
+            left = f", {span((total - done) / rate)} left of this {self.of}" if 0 < done < total else ""
+            log.log(self._level, "%s: %d of %d (%s%s) %s", self.title, done, total, pace, left, note)
+
+    def _line_every_s(self, now: float) -> float:
+        """Work of a day says less often how far it is than work of a minute."""
+        return max(LINE_EVERY_S, 0.01 * (now - self._started))
 
 
 def span(seconds: float) -> str:
@@ -47,6 +62,18 @@ def span(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class CellReporter(Reporter):
+    """How far one long cell is, in plain lines; that it ended is for the stage to say."""
+
+    of = "cell"
+    says_the_end = False
+
+    def __init__(self, title: str) -> None:
+        super().__init__(title, None)
+        if sys.stderr.isatty():
+            self._level = _BESIDE_A_BAR
 
 
 def _plain(text: str) -> str:

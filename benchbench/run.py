@@ -85,11 +85,12 @@ def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> O
         claim(store, run_key(folder), wait=False),
         Engine(options.engine, log_file) as engine,
     ):
-        findings = _audit(plan)
-        record = _Record(folder, _start_info(plan, registry, options, started, findings))
+        record = _Record(folder, _start_info(plan, registry, options, started))
         log.debug("process %d on %s: %s", record.info.process, record.info.host, record.info.command)
         with record.until_the_end():
             stages = _Stages()
+            with stages.timed("audit"):
+                record.update(audit=_audit(plan))
             with _announced(plan, store):
                 results = _compute(plan, store, engine, options, record, stages)
                 results.deviations = _deviations(plan, store, engine, options)
@@ -200,6 +201,7 @@ def _audit(plan: Plan) -> tuple[AuditFinding, ...]:
 
     loaded = [d.loaded for d in plan.survey.datasets.values() if d.loaded is not None]
     encoders = [e.info for e in plan.survey.encoders]
+    log.debug("the audit compares %d images", sum(len(d) for d in loaded))
     findings = audit(loaded, encoders, tuple(plan.survey.tasks), crossings=plan.crossings)
     leaks = [f for f in findings if f.severity == "leak"]
     for finding in findings:
@@ -214,9 +216,7 @@ def _audit(plan: Plan) -> tuple[AuditFinding, ...]:
     return findings
 
 
-def _start_info(
-    plan: Plan, registry: Registry, options: Options, started: datetime, findings: tuple[AuditFinding, ...]
-) -> RunInfo:
+def _start_info(plan: Plan, registry: Registry, options: Options, started: datetime) -> RunInfo:
     survey = plan.survey
     infos = [d.info for d in survey.datasets.values()]
     return RunInfo(
@@ -236,7 +236,6 @@ def _start_info(
         datasets=tuple(assemble.dataset_record(survey, d) for d in survey.datasets.values()),
         encoders=tuple(assemble.encoder_record(e, infos) for e in survey.encoders),
         protocols=assemble.protocol_records(plan),
-        audit=findings,
         demo=plan.demo,
         host=socket.gethostname(),
         process=os.getpid(),

@@ -26,6 +26,7 @@ from .machine import machine_line, usable_cores
 from .origin import named
 from .passes import embed_request, image_set
 from .plan import Cell, Plan, opens_whole
+from .progress import CellReporter
 from .results import PREDICTION_COLUMNS, with_uniform_labels
 from .store import Artefact, Store, atomic_write
 from .survey import Survey
@@ -166,7 +167,6 @@ def compute_cell(
     store: Store,
     *,
     device: str,
-    progress: Progress | None = None,
     beside_others: bool = False,
 ) -> Success | Failure:
     """Compute one cell and publish its predictions; a fault becomes a `Failure`, never an exception.
@@ -192,9 +192,8 @@ def compute_cell(
         threads=threads_for(cell),
         scratch=store.scratch(cell.id),
         data=access,
+        progress=CellReporter(cell.name),
     )
-    if progress is not None:
-        context.progress = progress
     try:
         started = time.perf_counter()
         with _threads(context.threads):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -147,6 +148,8 @@ def test_a_strict_transfer_suite_stops_on_resized_copies_across_its_datasets(cli
         AuditError, match="8 images that other is tested on are also among the training images"
     ):
         CliRunner().invoke(bench, arguments, catch_exceptions=False, standalone_mode=False)
+    (run,) = (tmp_path / "out").rglob("run.json")
+    assert json.loads(run.read_text())["status"] == "failed"
 
 
 def test_images_without_a_patient_are_counted_and_a_set_without_any_patient_is_not_clustered(clinic):

@@ -156,6 +156,7 @@ class _Run:
     def run(self) -> Trained:
         self._resume()
         total = self.per_epoch * self.job.recipe.epochs
+        self._tell(total)
         if self.step < total:
             batches = self._batches()
             self._training_mode()
@@ -164,7 +165,7 @@ class _Run:
                 self._train_step(*next(batches))
                 self.seconds += time.perf_counter() - started
                 self.epoch_seconds[-1] += time.perf_counter() - started
-                self.job.progress(self.step, total, f"epoch {self.step // self.per_epoch + 1}")
+                self._tell(total)
                 if self.step % self.per_epoch == 0:
                     started = time.perf_counter()
                     self._end_epoch()
@@ -172,6 +173,10 @@ class _Run:
                     self.epoch_seconds.append(0.0)
                 self._save()
         return self._finish()
+
+    def _tell(self, total: int) -> None:
+        epoch, epochs = self.step // self.per_epoch + 1, self.job.recipe.epochs
+        self.job.progress(self.step, total, f"steps, epoch {min(epoch, epochs)} of {epochs}")
 
     # ------------------------------------------------------------------------------------------ one step
 

@@ -139,6 +139,20 @@ def test_a_killed_training_ends_with_the_same_weights_as_an_undisturbed_one(tmp_
     assert_same(weights(resumed), weights(undisturbed))
 
 
+def test_a_training_tells_every_step_and_where_it_was_resumed(tmp_path, monkeypatch):
+    told: list[tuple[int, int, str]] = []
+    settings = {"epochs": 2, "batch_size": 8, "drop_last": False}
+    with monkeypatch.context() as patch:
+        killed_after(6, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train(dataclasses.replace(job(tmp_path, **settings), progress=lambda *said: told.append(said)))
+    assert told == [(i, 10, f"steps, epoch {1 + i // 5} of 2") for i in range(7)]
+    told.clear()
+    train(dataclasses.replace(job(tmp_path, **settings), progress=lambda *said: told.append(said)))
+    assert [step for step, _, _ in told] == [6, 7, 8, 9, 10]
+    assert told[-1] == (10, 10, "steps, epoch 2 of 2")
+
+
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
 def test_a_damaged_checkpoint_is_said_and_the_training_starts_anew(tmp_path, monkeypatch, caplog, damage):
     undisturbed = train(job(tmp_path / "a"))
