@@ -1,33 +1,41 @@
 """Embeddings of whole datasets: each file decoded once for all encoders, kept in the store, resumable.
 
 The images are cut into parts. A part of an encoder is in the scratch folder when it is complete, so a kill at
-any instant loses the part in flight at most. Batches begin at the start of a part and have a fixed length: what
-is computed after an interruption has the same bytes as without it.
+any instant loses two parts at most: the one that is computed, and the one that is written meanwhile. Batches
+begin at the start of a part and have a fixed length: what is computed after an interruption has the same bytes as
+without it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
+import itertools
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .api import Preprocess
 from .claims import claims
 from .context import ImageSource
-from .images.pipeline import StageTimes, prepared_batches
+from .images import on_device
+from .images.pipeline import StageTimes, prepared_batches, stored_batches
 from .inference import EmbedRequest, Runner, automatic_batch, check_finite, cpu_threads
 from .machine import machine_line, usable_cores
 from .origin import plugin_identity
 from .shards import Parts, ShardedRows
 from .store import Store, content_key
+
+if TYPE_CHECKING:
+    import torch
 
 SCHEMA = 1
 """Raise it when the same identity would give other numbers."""
@@ -37,6 +45,10 @@ PREPARED_PART_ROWS = 512
 Embeddings = ShardedRows
 """(n, D) float32 embeddings in table order; `embeddings[rows]` reads those rows."""
 Progress = Callable[[int, int, str], None]
+Networks = dict[str, Runner]
+"""Loaded encoders of one device, by what decides their numbers."""
+STORED_AHEAD = {"cpu": 2, "cuda": 8}
+"""Batches of prepared images that are read ahead: a GPU takes them faster than one thread checks and copies them."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,11 @@ class ImageSet:
 
 def embedding_identity(request: EmbedRequest, images: ImageSet) -> dict[str, Any]:
     """Everything that can change the embeddings; `content_key` of it is their key in the store."""
+    return {"dataset": images.dataset, "images": images.fingerprint, **_network_identity(request)}
+
+
+def _network_identity(request: EmbedRequest) -> dict[str, Any]:
+    """What of it is the same for all images."""
     encoder = request.encoder
     return {
         "schema": SCHEMA,
@@ -70,8 +87,6 @@ def embedding_identity(request: EmbedRequest, images: ImageSet) -> dict[str, Any
         "pooling": encoder.pooling,
         "precision": request.precision,
         "backend": request.backend,
-        "dataset": images.dataset,
-        "images": images.fingerprint,
         **plugin_identity(encoder.origin),
     }
 
@@ -109,6 +124,7 @@ def embed(
     part_rows: int | None = None,
     progress: Progress | None = None,
     times: StageTimes | None = None,
+    networks: Networks | None = None,
 ) -> dict[str, Embeddings]:
     """Embeddings of all images by all encoders, from the store where they are there, else computed.
 
@@ -122,6 +138,7 @@ def embed(
         part_rows: Images between two saves; None: 128 on a CPU, 4096 on a GPU.
         progress: Called as progress(done, total, note); units are images times encoders.
         times: Filled with where the time went.
+        networks: Encoders that earlier calls for this device have loaded; those of this one are added.
 
     Returns:
         Embeddings by key, in the order of the requests.
@@ -140,7 +157,9 @@ def embed(
                 {key: open_embeddings(store, key) for key in missing}
             )  # another process may have done it
             missing = {key: wanted[key] for key in missing if found[key] is None}
-            job = _Job(store, missing, images, device, batch_size, threads, part_rows, progress, times)
+            job = _Job(
+                store, missing, images, device, batch_size, threads, part_rows, progress, times, networks
+            )
             with cpu_threads(job.threads):
                 found.update(job.run())
     return {key: rows for key in wanted if (rows := found[key]) is not None}
@@ -205,6 +224,7 @@ class _Job:
         part_rows: int | None,
         progress: Progress | None,
         times: StageTimes,
+        networks: Networks | None = None,
     ) -> None:
         self.store, self.requests, self.images, self.device = store, requests, images, device
         self.threads, self.times = threads or usable_cores(), times
@@ -212,7 +232,7 @@ class _Job:
         batch = batch_size or automatic_batch(device)
         rows = part_rows or (4096 if device.startswith("cuda") else 128)
         self.layout = {"batch": batch, "part": -(-rows // batch) * batch}
-        self.runners: dict[str, Runner] = {}
+        self.networks: Networks = {} if networks is None else networks
         self.gpu_spans: dict[str, list[tuple[Any, Any]]] = {}
         self.embedded: dict[str, int] = {}
         """Images embedded by this pass; the rest was there from an earlier one, or came from other processes."""
@@ -229,14 +249,18 @@ class _Job:
             groups.setdefault((layout["batch"], layout["part"]), []).append(key)
         self.done, self.total = 0, len(self.images) * len(self.requests)
         for (batch, part), keys in groups.items():
+            pieces = []
             for index, start in enumerate(range(0, len(self.images), part)):
                 if share is not None and index not in share:
                     continue
                 rows = range(start, min(start + part, len(self.images)))
-                todo = [key for key in keys if not parts[key].has(index)]
+                todo = tuple(key for key in keys if not parts[key].has(index))
                 self.done += len(rows) * (len(keys) - len(todo))
-                if todo:
-                    self._part(todo, parts, index, rows, batch)
+                pieces.append((todo, index, rows))
+            # Parts that need the same encoders are one stream of images: it does not run dry at their ends.
+            for needed, stretch in itertools.groupby(pieces, key=lambda piece: piece[0]):
+                if needed:
+                    self._stretch(needed, parts, [(index, rows) for _, index, rows in stretch], batch)
         out: dict[str, ShardedRows] = {}
         for (batch, part), keys in groups.items():
             for key in keys if share is None else ():
@@ -244,44 +268,87 @@ class _Job:
                 out[key] = parts[key].publish((dim,), np.float32, part, shard_parts, self._notes(key, batch))
         return out
 
-    def _part(self, keys: list[str], parts: Mapping[str, Parts], index: int, rows: range, batch: int) -> None:
-        """Embed the images `rows` by the encoders `keys` and keep the result."""
-        outputs: dict[str, list[Any]] = {key: [] for key in keys}
+    def _stretch(
+        self,
+        keys: Sequence[str],
+        parts: Mapping[str, Parts],
+        pieces: Sequence[tuple[int, range]],
+        batch: int,
+    ) -> None:
+        """Embed the images of some parts (number, rows) by the encoders `keys`, and keep each part when it is done."""
+        import torch
+
         recipes = _distinct([self.requests[key].encoder.preprocess for key in keys])
-        for positions, arrays in self._batches(list(recipes.values()), rows, batch):
-            by_recipe = dict(zip(recipes, arrays, strict=True))
-            for key in keys:
-                request = self.requests[key]
-                pixels = by_recipe[_pixels(request.encoder.preprocess)]
-                outputs[key].append(self._forward(key, pixels))
-                self.done += len(positions)
-            rate = self.done / max(time.perf_counter() - self.started, 1e-9)
-            names = ", ".join(self.requests[key].encoder.name for key in keys)
-            self.report(self.done, self.total, f"{self.images.dataset}: {names}, {rate:.1f} images/s")
-        for key in keys:
-            embedded = np.concatenate([np.asarray(o.cpu(), dtype=np.float32) for o in outputs[key]])
-            self._count_gpu(key)
-            started = time.perf_counter()
-            paths = self.images.paths[rows.start : rows.stop]
-            check_finite(embedded, self.requests[key], tuple(paths))
-            parts[key].write(index, embedded)
-            self.times.write += time.perf_counter() - started
+        cuts = [[range(i, min(i + batch, r.stop)) for i in range(r.start, r.stop, batch)] for _, r in pieces]
+        batches = self._batches(list(recipes.values()), [rows for cut in cuts for rows in cut])
+        names = ", ".join(self.requests[key].encoder.name for key in keys)
+        with contextlib.closing(batches), ThreadPoolExecutor(1, thread_name_prefix="keep") as keeper:
+            kept: Future[None] | None = None
+            for (index, rows), cut in zip(pieces, cuts, strict=True):
+                outputs: dict[str, list[torch.Tensor]] = {key: [] for key in keys}
+                for positions, tensors in itertools.islice(batches, len(cut)):
+                    started = time.perf_counter()
+                    sent = [on_device(tensor, self.device) for tensor in tensors]
+                    self.times.transfer += time.perf_counter() - started
+                    pixels = dict(zip(recipes, sent, strict=True))
+                    for key in keys:
+                        recipe = _pixels(self.requests[key].encoder.preprocess)
+                        outputs[key].append(self._forward(key, pixels[recipe]))
+                        self.done += len(positions)
+                    rate = self.done / max(time.perf_counter() - self.started, 1e-9)
+                    self.report(self.done, self.total, f"{self.images.dataset}: {names}, {rate:.1f} images/s")
+                embedded = {key: torch.cat(out).cpu().numpy() for key, out in outputs.items()}
+                for key in keys:
+                    self._count_gpu(key)
+                if kept is not None:
+                    kept.result()
+                kept = keeper.submit(self._keep, parts, index, rows, embedded)
+            if kept is not None:
+                kept.result()
+
+    def _keep(
+        self, parts: Mapping[str, Parts], index: int, rows: range, embedded: Mapping[str, np.ndarray]
+    ) -> None:
+        """Write a part of every encoder, while the next one is computed."""
+        started = time.perf_counter()
+        for key, values in embedded.items():
+            check_finite(values, self.requests[key], tuple(self.images.paths[rows.start : rows.stop]))
+            parts[key].write(index, values)
+        self.times.write += time.perf_counter() - started
 
     def _batches(
-        self, recipes: list[Preprocess], rows: range, batch: int
-    ) -> Iterator[tuple[range, list[np.ndarray]]]:
+        self, recipes: list[Preprocess], cut: list[range]
+    ) -> Generator[tuple[range, list[torch.Tensor]]]:
         """Prepared batches: from the store where all recipes have been prepared before, else from the files."""
-        cut = [range(i, min(i + batch, rows.stop)) for i in range(rows.start, rows.stop, batch)]
+        kind = self.device.partition(":")[0]
         ready = [source for p in recipes if (source := open_prepared(self.store, p, self.images)) is not None]
         if len(ready) == len(recipes):
-            return ((r, [np.asarray(s[r.start : r.stop]) for s in ready]) for r in cut)
-        return prepared_batches(self.images.paths, recipes, cut, threads=self.threads, times=self.times)
+            return stored_batches(
+                ready,
+                cut,
+                threads=self.threads,
+                ahead=STORED_AHEAD.get(kind, 2),
+                times=self.times,
+                pin=kind == "cuda",
+            )
+        return prepared_batches(
+            self.images.paths,
+            recipes,
+            cut,
+            threads=self.threads,
+            times=self.times,
+            pin=kind == "cuda",
+        )
 
-    def _forward(self, key: str, pixels: np.ndarray) -> Any:
-        if key not in self.runners:
+    def _network(self, key: str) -> Runner:
+        name = content_key(_network_identity(self.requests[key]))
+        if name not in self.networks:
             self.report(self.done, self.total, f"loading {self.requests[key].encoder.name}")
-            self.runners[key] = Runner(self.requests[key], self.device, self.threads)
-        runner = self.runners[key]
+            self.networks[name] = Runner(self.requests[key], self.device, self.threads)
+        return self.networks[name]
+
+    def _forward(self, key: str, pixels: torch.Tensor) -> torch.Tensor:
+        runner = self._network(key)
         started, transferred, begun = time.perf_counter(), runner.transfer, self._gpu_mark()
         out = runner(pixels)
         seconds, transfer = time.perf_counter() - started, runner.transfer - transferred
@@ -318,7 +385,7 @@ class _Job:
 
         from .images import codecs
 
-        runner = self.runners.get(key)
+        runner = self.networks.get(content_key(_network_identity(self.requests[key])))
         return {
             "device": self.device,
             "machine": machine_line(self.device),
@@ -394,11 +461,11 @@ def _prepare(
         if todo:
             kept: dict[str, list[np.ndarray]] = {name: [] for name in todo}
             cut = [range(i, min(i + 32, rows.stop)) for i in range(rows.start, rows.stop, 32)]
-            for positions, arrays in prepared_batches(
+            for positions, tensors in prepared_batches(
                 images.paths, list(todo.values()), cut, threads=threads, times=times
             ):
-                for name, array in zip(todo, arrays, strict=True):
-                    kept[name].append(array)
+                for name, tensor in zip(todo, tensors, strict=True):
+                    kept[name].append(tensor.numpy())
                 if progress:
                     progress(positions.stop, len(images), f"preparing {images.dataset}")
             for name in todo:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .api import EncoderInfo, module_forward
 from .errors import WeightsError
+from .inference import full_fp32
 from .machine import choose_device
 from .plugins import registry
 from .store import Store
@@ -62,7 +63,7 @@ class Encoder:
 
         pictures = _as_list(images)
         parts = []
-        with torch.inference_mode():
+        with torch.inference_mode(), full_fp32(self.device):
             for start in range(0, len(pictures), batch_size):
                 pixels = [prepare(p, self.info.preprocess) for p in pictures[start : start + batch_size]]
                 batch = to_input(np.stack(pixels), self.info.preprocess, self.device)

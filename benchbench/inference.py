@@ -59,7 +59,7 @@ class Runner:
         make = _openvino_forward if request.backend == "openvino" else _torch_forward
         self._forward = make(module, request, device, threads)
 
-    def __call__(self, batch: np.ndarray) -> torch.Tensor:
+    def __call__(self, batch: np.ndarray | torch.Tensor) -> torch.Tensor:
         """(b, D) float32 embeddings of (b, size, size, 3) uint8, on the device; does not wait for a GPU."""
         import torch
 
@@ -74,10 +74,11 @@ class Runner:
             yield slice(start, stop)
             start = stop
 
-    def _embed(self, batch: np.ndarray, rows: slice) -> torch.Tensor:
+    def _embed(self, batch: np.ndarray | torch.Tensor, rows: slice) -> torch.Tensor:
         import torch
 
         part = batch[rows]
+        x: torch.Tensor | None = None
         try:
             started = time.perf_counter()
             x = to_input(part, self.request.encoder.preprocess, self.device)
@@ -88,6 +89,7 @@ class Runner:
                 raise
             if len(part) == 1:
                 raise self._too_small(error) from error
+        del x
         torch.cuda.empty_cache()
         self.limit = len(part) // 2
         self.halvings += 1
@@ -122,7 +124,10 @@ def check_finite(rows: np.ndarray, request: EmbedRequest, paths: tuple[Path, ...
         )
 
 
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "STATUS_ALLOC_FAILED")
+_NO_MEMORY = (
+    *("out of memory", "can't allocate memory", "not enough memory"),
+    *("STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED"),
+)
 """What a full memory is called by torch's allocators on the host and the GPU, and by cuBLAS and cuDNN."""
 
 
@@ -178,7 +183,7 @@ def _torch_forward(
     def forward(x: torch.Tensor) -> torch.Tensor:
         with (
             torch.inference_mode(),
-            _full_fp32(kind),
+            full_fp32(kind),
             torch.autocast(kind, dtype=lower, enabled=lower is not None),
         ):
             return module_forward(module, x).float()
@@ -187,19 +192,35 @@ def _torch_forward(
 
 
 @contextlib.contextmanager
-def _full_fp32(kind: str) -> Iterator[None]:
+def full_fp32(device: str) -> Iterator[None]:
     """fp32 means fp32: no TF32 in convolutions and products, which torch allows by default in the former."""
-    import torch
-
-    if kind != "cuda":
+    if not device.startswith("cuda"):
         yield
         return
-    before = (torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32)
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    switches, off = _tf32_switches()
+    for place, name, _ in switches:
+        setattr(place, name, off)
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+        for place, name, before in switches:
+            setattr(place, name, before)
+
+
+def _tf32_switches() -> tuple[list[tuple[Any, str, Any]], Any]:
+    """Torch's switches as (place, name, present value), and the value that turns TF32 off.
+
+    Torch 2.9 has new names for them, and lets nobody read the old ones once somebody has written the new ones.
+    """
+    import torch
+
+    cudnn: Any = torch.backends.cudnn
+    products: Any = torch.backends.cuda.matmul
+    try:
+        return [(place, "allow_tf32", place.allow_tf32) for place in (cudnn, products)], False
+    except RuntimeError:
+        places = (cudnn.conv, cudnn.rnn, products)
+        return [(place, "fp32_precision", place.fp32_precision) for place in places], "ieee"
 
 
 def _openvino_forward(

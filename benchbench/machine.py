@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 import platform
 import re
@@ -84,7 +86,13 @@ def visible_gpus(devices: Path = Path("/dev")) -> int:
     """NVIDIA GPUs that this process may use, without asking torch, whose import takes a second (Linux)."""
     there = len([p for p in devices.glob("nvidia[0-9]*") if p.name.removeprefix("nvidia").isdigit()])
     chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return there if chosen is None else min(there, len([c for c in chosen.split(",") if c.strip()]))
+    if chosen is None:
+        return there
+    names = [c.strip() for c in chosen.split(",")]
+    # CUDA reads the list up to the first name that is none: "-1" hides all GPUs
+    return min(
+        there, sum(1 for _ in itertools.takewhile(lambda name: name and not name.startswith("-"), names))
+    )
 
 
 def _processor() -> str:
@@ -112,6 +120,15 @@ def peak_memory_mib() -> float | None:
         return None
     kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return round(kib / 1024 if sys.platform != "darwin" else kib / 2**20, 1)
+
+
+def free_memory(device: str) -> None:
+    """Give back what nobody holds any more, so that the next network finds room."""
+    gc.collect()
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.empty_cache()
 
 
 def git_commit(folder: Path) -> str:

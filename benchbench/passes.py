@@ -14,7 +14,7 @@ from .api import Preprocess
 from .engines.gpu import pinned
 from .engines.shared import SharedPlan
 from .errors import BenchError, StoreError, reason_of
-from .machine import usable_cores
+from .machine import free_memory, usable_cores
 from .origin import named
 from .plan import Cell, Plan
 from .results import ImagePass
@@ -70,20 +70,25 @@ def embed_all(
     Returns the failures: "encoder label/dataset" -> reason. An encoder that fails does not stop the others. What was
     decoded, and how long it took, is added to `passes`.
     """
-    from .embedding import embed
+    from .embedding import Networks, embed
     from .images.pipeline import StageTimes
 
     failures: dict[str, str] = {}
+    networks: Networks = {}
     for dataset, encoders in needed_embeddings(cells).items():
         images = image_set(survey, dataset)
         requests = [embed_request(e) for e in encoders.values()]
         times = StageTimes()
+        problem = ""
         try:
-            embed(store, requests, images, device=device, progress=progress, times=times)
+            embed(store, requests, images, device=device, progress=progress, times=times, networks=networks)
         except Exception as error:  # which encoder it was shows when each is alone
             _stop_where_nothing_can_be_written(error)
-            what = error.what if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-            log.warning("embedding %s together failed (%s): one encoder at a time", dataset, what)
+            problem = error.what if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+        if problem:  # out of the except block: the error's traceback holds the memory of all networks
+            log.warning("embedding %s together failed (%s): one encoder at a time", dataset, problem)
+            networks.clear()
+            free_memory(device)
             failures |= _embed_singly(encoders, images, dataset, store, device, progress, times)
         if passes is not None and times.model:
             passes.append(image_pass(dataset, len(times.model_by_encoder), times))
@@ -206,6 +211,7 @@ def _embed_singly(
 
     failures = {}
     for label, state in encoders.items():
+        free_memory(device)
         try:
             embed(store, [embed_request(state)], images, device=device, progress=progress, times=times)
         except Exception as error:

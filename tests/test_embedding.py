@@ -10,6 +10,7 @@ import sys
 import textwrap
 import time
 import types
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from benchbench.api import EncoderInfo, Preprocess
 from benchbench.embedding import (
     EmbedRequest,
     ImageSet,
+    Networks,
     embed,
     embedding_identity,
     open_embeddings,
@@ -32,7 +34,7 @@ from benchbench.embedding import (
 )
 from benchbench.errors import BenchError, CellError, DataError, PluginError, StoreError
 from benchbench.images import prepare, to_input
-from benchbench.images.pipeline import StageTimes
+from benchbench.images.pipeline import StageTimes, stored_batches
 from benchbench.machine import usable_cores
 from benchbench.shards import Parts, ShardedRows
 from benchbench.store import Store, content_key, sha256_of
@@ -303,7 +305,7 @@ KILLED = textwrap.dedent("""
 
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [0.0, 0.15, 0.3, 0.45])
-def test_sigkill_at_any_moment_loses_one_part_at_most_and_the_bytes_are_the_same(
+def test_sigkill_at_any_moment_costs_no_finished_part_and_the_bytes_are_the_same(
     images: ImageSet, tmp_path: Path, after: float
 ) -> None:
     script = KILLED.format(
@@ -395,6 +397,32 @@ def test_other_errors_of_a_network_are_not_taken_for_a_full_memory(store: Store,
         embed(store, [tiny("a", load=lambda w, d: Broken(5, 0))], images, batch_size=4)
 
 
+@pytest.mark.parametrize("used", [None, "matmul", "cudnn", "conv"])
+def test_tf32_is_off_for_fp32_on_a_gpu_whichever_switches_were_used_before(used: str | None) -> None:
+    code = textwrap.dedent(f"""
+        import torch
+        from benchbench.inference import full_fp32
+        products, cudnn, used = torch.backends.cuda.matmul, torch.backends.cudnn, {used!r}
+        if used:
+            place = {{"matmul": products, "cudnn": cudnn, "conv": getattr(cudnn, "conv", None)}}[used]
+            if not hasattr(place, "fp32_precision"):
+                raise SystemExit  # older torch has the old switches only
+            place.fp32_precision = "tf32"
+        def state():
+            try:
+                return products.allow_tf32, cudnn.allow_tf32
+            except RuntimeError:
+                return [p.fp32_precision == "tf32" for p in (products, cudnn.conv, cudnn.rnn)]
+        before = state()
+        with full_fp32("cuda:1"):
+            assert not any(state()), state()
+        assert state() == before and any(before), (before, state())
+        with full_fp32("cpu"):
+            assert state() == before
+    """)
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("change", [{"precision": "fp16"}, {"precision": "int8"}, {"backend": "tensorrt"}])
 def test_precisions_and_backends_that_make_no_sense_here_are_refused(
     store: Store, images: ImageSet, change: dict[str, str]
@@ -438,6 +466,67 @@ def test_prepared_images_are_what_prepare_gives(store: Store, images: ImageSet) 
         assert rows[picked].dtype == np.uint8
         assert np.array_equal(rows[picked], np.stack([prepare(images.paths[i], recipe) for i in picked]))
     assert len(prepared_images(store, SMALL, images)) == 23
+
+
+def test_decoding_does_not_stop_at_the_end_of_a_part(
+    store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded_at_write: list[int] = []
+    real = Parts.write
+
+    def write(self: Parts, index: int, rows: np.ndarray) -> None:
+        time.sleep(0.1)
+        decoded_at_write.append(times.files)
+        real(self, index, rows)
+
+    monkeypatch.setattr(Parts, "write", write)
+    times = StageTimes()
+    embed(store, [tiny("a")], images, batch_size=4, part_rows=8, times=times)
+    assert times.files == 23
+    assert decoded_at_write[0] >= 8 + 4  # at least one batch of the next part
+
+
+def test_an_encoder_is_loaded_once_for_several_datasets(store: Store, images: ImageSet) -> None:
+    loads: list[str] = []
+
+    def load(weights: Path | None, device: str) -> torch.nn.Module:
+        loads.append(device)
+        return Tiny(5, 0).eval()
+
+    networks: Networks = {}
+    other = ImageSet("other", images.paths[:9], images.sha256[:9])
+    half = tiny("a", load=load, preprocess=dataclasses.replace(SMALL, decode="fast"))
+    for request in (tiny("a", load=load), half):
+        found = [embed(store, [request], some, networks=networks) for some in (images, other)]
+        assert np.array_equal(only(found[0])[:9], only(found[1])[:])
+    assert (
+        len(loads) == len(networks) == 2
+    )  # another recipe is another network: nothing else tells them apart
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_prepared_images_are_read_ahead_in_order(
+    store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch, shards: int
+) -> None:
+    if shards > 1:
+        monkeypatch.setattr("benchbench.embedding.PREPARED_PART_ROWS", 8)
+    rows = prepared_images(store, SMALL, images)
+    assert isinstance(rows, ShardedRows)
+    cut = [range(5), range(5, 12), range(12, 23)]
+    for ahead in (0, 2, 8):
+        found = list(stored_batches([rows, rows], cut, threads=3, ahead=ahead))
+        assert [positions for positions, _ in found] == cut
+        for positions, tensors in found:
+            for tensor in tensors:
+                assert np.array_equal(tensor.numpy(), rows[np.arange(positions.start, positions.stop)])
+
+
+def test_damage_that_shows_while_reading_ahead_is_told(store: Store, images: ImageSet) -> None:
+    rows = prepared_images(store, SMALL, images)
+    assert isinstance(rows, ShardedRows)
+    (rows.artefact.folder / "shard-00000.npy").write_bytes(b"x")
+    with pytest.raises(StoreError, match="damaged"):
+        list(stored_batches([ShardedRows.open(rows.artefact)], [range(4)], threads=2))
 
 
 def test_prepared_images_are_used_instead_of_the_files(store: Store, images: ImageSet) -> None:
@@ -637,6 +726,30 @@ def test_a_full_disk_stops_a_worker(
     monkeypatch.setattr("benchbench.shards.np.save", no_space)
     with pytest.raises(StoreError, match="No space left"):
         job()
+
+
+def test_networks_that_did_not_fit_together_are_gone_before_each_is_tried_alone(
+    store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only one network at a time finds room on this device."""
+    alive: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
+
+    def load(weights: Path | None, device: str) -> torch.nn.Module:
+        if len(alive):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        module = Tiny(5, 0).eval()
+        alive.add(module)
+        return module
+
+    encoders = {name: Planned(name) for name in "abc"}
+    for name, state in encoders.items():
+        state.request = tiny(name, load=load)
+    monkeypatch.setattr(passes, "needed_embeddings", lambda _: {"toy": encoders})
+    monkeypatch.setattr(passes, "image_set", lambda *_: images)
+    monkeypatch.setattr(passes, "embed_request", lambda state: state.request)
+    assert embed_planned(store) == {}
+    for state in encoders.values():
+        assert open_embeddings(store, content_key(embedding_identity(state.request, images))) is not None
 
 
 @pytest.mark.usefixtures("planned")

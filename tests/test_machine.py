@@ -33,6 +33,8 @@ def test_a_gpu_number_beyond_the_last_is_refused(monkeypatch: pytest.MonkeyPatch
         (["nvidia0", "nvidia1", "nvidia2", "nvidia3", "nvidiactl", "nvidia-uvm"], None, 4),
         (["nvidia0", "nvidia1"], "1", 1),
         (["nvidia0"], "", 0),
+        (["nvidia0", "nvidia1"], "-1", 0),
+        (["nvidia0", "nvidia1"], "1,-1,0", 1),
         (["null"], None, 0),
     ],
 )

@@ -30,7 +30,7 @@ def pinned(device: str, store_root: Path) -> str:
         return device
     folder = store_root / "claims"
     for index in range(count):
-        lock = kernel_lock(folder / f"gpu-{socket.gethostname()}-{index}.lock")
+        lock = kernel_lock(folder / f"gpu-{socket.gethostname()}-{_card(index)}.lock")
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
@@ -39,3 +39,10 @@ def pinned(device: str, store_root: Path) -> str:
         _held.append(lock)
         return f"cuda:{index}"
     return f"cuda:{os.getpid() % count}"
+
+
+def _card(index: int) -> str:
+    """Name of the card itself: which card a number means depends on CUDA_VISIBLE_DEVICES."""
+    import torch
+
+    return str(getattr(torch.cuda.get_device_properties(index), "uuid", index))

@@ -1,7 +1,7 @@
 """Decode ahead: threads prepare the next batches while the network works on the present one.
 
 Threads, not processes: the decoders release the interpreter's lock, and nothing has to be copied between
-processes.
+processes. Images that have been prepared before are read ahead in the same way.
 """
 
 from __future__ import annotations
@@ -9,17 +9,24 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from ..api import Preprocess
 from ..errors import DataError
 from .decoding import find_unreadable
 from .preparing import prepare_many
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..shards import ShardedRows
+
+    Batch = tuple[range, list[torch.Tensor]]
+    Submit = Callable[[ThreadPoolExecutor, range], tuple[list[torch.Tensor], list[Future[None]]]]
 
 
 @dataclass
@@ -57,52 +64,86 @@ def prepared_batches(
     threads: int,
     ahead: int = 2,
     times: StageTimes | None = None,
-) -> Iterator[tuple[range, list[np.ndarray]]]:
-    """For each range of positions: the range, and one (b, size, size, 3) uint8 array per preprocess.
+    pin: bool = False,
+) -> Generator[Batch]:
+    """For each range of positions: the range, and one (b, size, size, 3) uint8 tensor per preprocess.
 
     Every file is read and decoded once for all preprocesses. `ahead` batches are prepared in advance, which
-    bounds the memory.
+    bounds the memory. `pin`: in memory from which a GPU copies by itself.
 
     Raises:
         DataError: naming all unreadable files at once.
     """
     times = times if times is not None else StageTimes()
-    waiting: deque[tuple[range, list[np.ndarray], list[Future[None]]]] = deque()
+
+    def submit(pool: ThreadPoolExecutor, rows: range) -> tuple[list[torch.Tensor], list[Future[None]]]:
+        tensors = [_empty((len(rows), p.size, p.size, 3), pin) for p in preprocesses]
+        arrays = [tensor.numpy() for tensor in tensors]
+
+        def fill(position: int, path: Path) -> None:
+            started = time.perf_counter()
+            for array, image in zip(arrays, prepare_many(path, preprocesses), strict=True):
+                array[position] = image
+            times.add_file(time.perf_counter() - started)
+
+        return tensors, [pool.submit(fill, i, paths[row]) for i, row in enumerate(rows)]
+
+    try:
+        yield from _in_advance(submit, batches, threads, ahead, times)
+    except DataError as error:
+        raise _all_bad_files(error, paths) from error
+
+
+def stored_batches(
+    sources: Sequence[ShardedRows],
+    batches: Sequence[range],
+    *,
+    threads: int,
+    ahead: int = 2,
+    times: StageTimes | None = None,
+    pin: bool = False,
+) -> Generator[Batch]:
+    """As `prepared_batches`, from images that have been prepared before."""
+
+    def submit(pool: ThreadPoolExecutor, rows: range) -> tuple[list[torch.Tensor], list[Future[None]]]:
+        shapes = [(len(rows), *source.shape[1:]) for source in sources]
+        tensors = [_empty(shape, pin) for shape in shapes]
+
+        def read() -> None:
+            for tensor, source in zip(tensors, sources, strict=True):
+                tensor.numpy()[:] = source[rows.start : rows.stop]
+
+        return tensors, [pool.submit(read)]
+
+    return _in_advance(submit, batches, threads, ahead, times if times is not None else StageTimes())
+
+
+def _in_advance(
+    submit: Submit, batches: Sequence[range], threads: int, ahead: int, times: StageTimes
+) -> Generator[Batch]:
+    """The batches in their order, `ahead` of them under way while the present one is used."""
+    waiting: deque[tuple[range, list[torch.Tensor], list[Future[None]]]] = deque()
     todo = deque(batches)
     with ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         try:
             while todo or waiting:
                 while todo and len(waiting) <= ahead:
-                    waiting.append(_submit(pool, paths, preprocesses, todo.popleft(), times))
-                rows, arrays, futures = waiting.popleft()
+                    rows = todo.popleft()
+                    waiting.append((rows, *submit(pool, rows)))
+                rows, tensors, futures = waiting.popleft()
                 started = time.perf_counter()
                 for future in futures:
                     future.result()
                 times.wait += time.perf_counter() - started
-                yield rows, arrays
-        except DataError as error:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise _all_bad_files(error, paths) from error
+                yield rows, tensors
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _submit(
-    pool: ThreadPoolExecutor,
-    paths: Sequence[Path],
-    preprocesses: Sequence[Preprocess],
-    rows: range,
-    times: StageTimes,
-) -> tuple[range, list[np.ndarray], list[Future[None]]]:
-    arrays = [np.empty((len(rows), p.size, p.size, 3), np.uint8) for p in preprocesses]
+def _empty(shape: tuple[int, ...], pin: bool) -> torch.Tensor:
+    import torch
 
-    def fill(position: int, path: Path) -> None:
-        started = time.perf_counter()
-        for array, image in zip(arrays, prepare_many(path, preprocesses), strict=True):
-            array[position] = image
-        times.add_file(time.perf_counter() - started)
-
-    return rows, arrays, [pool.submit(fill, i, paths[row]) for i, row in enumerate(rows)]
+    return torch.empty(shape, dtype=torch.uint8, pin_memory=pin)
 
 
 def _all_bad_files(first: DataError, paths: Sequence[Path]) -> DataError:

@@ -84,8 +84,9 @@ def _embed(info: EncoderInfo, module: Any, pixels: np.ndarray, device: str = "cp
 
     from ..api import module_forward
     from ..images import to_input
+    from ..inference import full_fp32
 
-    with torch.inference_mode():
+    with torch.inference_mode(), full_fp32(device):
         out: np.ndarray = (
             module_forward(module, to_input(pixels, info.preprocess, device)).float().cpu().numpy()
         )

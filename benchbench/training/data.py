@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
+import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +16,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from ..api import Preprocess
 from ..context import ImageSource
+from ..machine import usable_cores, visible_gpus
 from .recipe import Augmentation, Recipe
 from .seeds import derive, seed_everything
 
+log = logging.getLogger("benchbench")
 GPU_WORKERS = 12
+BATCHES_AHEAD = 4
 
 
 def source_preprocess(preprocess: Preprocess, augmentation: Augmentation) -> Preprocess:
@@ -131,22 +137,46 @@ def training_batches(
     dataset: AugmentedImages, order: Order, recipe: Recipe, step: int, device: str
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """(uint8 images (B, H, W, 3), positions (B,)) of each step; workers keep loading across epochs."""
-    workers = recipe.workers
-    if workers is None:
-        workers = GPU_WORKERS if device.startswith("cuda") else 0
-    if multiprocessing.current_process().daemon:  # such a process may not have children
-        workers = 0
+    batch_bytes = dataset.images[np.array([0])].nbytes * recipe.batch_size
+    workers, ahead = _loaders(recipe.workers, device, batch_bytes, _shared_memory())
     return iter(
         DataLoader(
             dataset,
             batch_sampler=order.stream(step, recipe.epochs),
             num_workers=workers,
             pin_memory=device.startswith("cuda"),
-            prefetch_factor=4 if workers else None,
+            prefetch_factor=ahead if workers else None,
             multiprocessing_context="fork" if workers else None,
             worker_init_fn=_one_thread if workers else None,
         )
     )
+
+
+def _loaders(wanted: int | None, device: str, batch_bytes: int, shared_memory: int) -> tuple[int, int]:
+    """(processes that load images, batches that each has ready): as many as cores and shared memory hold.
+
+    A container may have 64 MB of shared memory, and a process that writes past its end is killed.
+    """
+    workers = wanted
+    if workers is None:
+        share = usable_cores() // max(1, visible_gpus())  # other GPUs have processes of their own
+        workers = max(1, min(GPU_WORKERS, share)) if device.startswith("cuda") else 0
+    if workers and multiprocessing.current_process().daemon:
+        log.warning("images are loaded by one process: this one was started so that it may have no children")
+        return 0, 0
+    room = shared_memory // (2 * batch_bytes)
+    if workers > room:
+        log.warning("%d processes load images instead of %d: shared memory holds no more", room, workers)
+        workers = room
+    return workers, min(BATCHES_AHEAD, room // workers) if workers else 0
+
+
+def _shared_memory() -> int:
+    """Free bytes of the shared memory through which processes hand over tensors."""
+    try:
+        return shutil.disk_usage("/dev/shm").free
+    except OSError:  # not on every system
+        return sys.maxsize
 
 
 def _one_thread(_: int) -> None:

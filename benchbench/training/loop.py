@@ -19,6 +19,7 @@ from ..api import EncoderInfo, Task
 from ..context import ImageSource
 from ..errors import CellError
 from ..images import to_input
+from ..inference import full_fp32
 from .checkpoint import load_checkpoint, save_checkpoint
 from .data import AugmentedImages, Order, build_augmentation, training_batches
 from .losses import build_loss, to_scores
@@ -30,6 +31,9 @@ from .selection import check_selection, selection_value
 
 if TYPE_CHECKING:
     from timm.utils import ModelEmaV3
+
+PAUSE_PER_SAVING = 30
+"""Between two checkpoints lies this many times what saving one took: a large network is saved less often."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class Trained:
         """(n, K) float64 probabilities of prepared images (K = 1 for binary tasks)."""
         self.model.eval()
         out = []
-        with torch.inference_mode(), self.autocast():
+        with torch.inference_mode(), full_fp32(self.device), self.autocast():
             for start in range(0, len(images), batch):
                 rows = np.arange(start, min(start + batch, len(images)))
                 x = _input(images[rows], self.encoder, self.device, self.channels_last)
@@ -131,6 +135,8 @@ class _Run:
         self.scaler = torch.amp.GradScaler(job.device.split(":")[0], enabled=self.precision == "fp16")
         self.ema = self._new_ema()
         self.loss = build_loss(self.head, recipe, job.train.labels, len(job.task.classes), job.device)
+        self.labels = torch.from_numpy(job.train.labels).to(job.device)
+        """All of them, once: copying a batch's would wait for the step before."""
         self.mix, self.erase = _mixup(job), _erasing(job)
         self.augmentation_seed = seed_of("augmentation", recipe.vary, job.seed)
         self.forward: Callable[[torch.Tensor], torch.Tensor] = (
@@ -143,6 +149,7 @@ class _Run:
         self.seen = 0
         self.path = job.scratch / "training.pt" if job.scratch else None
         self.saved_at = time.monotonic()
+        self.saving_took = 0.0
         self.epoch_seconds = [0.0]
         """The last one is going on."""
 
@@ -154,6 +161,10 @@ class _Run:
         return ModelEmaV3(self.model, decay=self.job.recipe.ema_decay, use_warmup=True)
 
     def run(self) -> Trained:
+        with full_fp32(self.device):  # the backward pass included, which autocast does not reach
+            return self._run()
+
+    def _run(self) -> Trained:
         self._resume()
         total = self.per_epoch * self.job.recipe.epochs
         self._tell(total)
@@ -163,6 +174,8 @@ class _Run:
             while self.step < total:
                 started = time.perf_counter()
                 self._train_step(*next(batches))
+                if self.step % self.per_epoch == 0 and self.device.startswith("cuda"):
+                    torch.cuda.synchronize(self.device)  # a step returns before it is done
                 self.seconds += time.perf_counter() - started
                 self.epoch_seconds[-1] += time.perf_counter() - started
                 self._tell(total)
@@ -190,7 +203,7 @@ class _Run:
         """One optimiser step; the batch is cut into `accumulate` parts that give the same gradient."""
         recipe = self.job.recipe
         seed_everything(derive("step", self.augmentation_seed, self.step))
-        y = torch.from_numpy(self.job.train.labels[positions.numpy()]).to(self.device)
+        y = self.labels[positions.to(self.device, non_blocking=True)]
         x = self.erase(_input(pixels, self.job.encoder, self.device, self.channels_last))
         if self.mix is not None and len(x) > 1:
             even = len(x) // 2 * 2
@@ -249,7 +262,7 @@ class _Run:
         )
         self.history.append(value)
         if recipe.select_on == "last" or value > self.best["value"]:
-            weights = {k: v.detach().cpu().clone() for k, v in self._judged().state_dict().items()}
+            weights = {k: v.detach().clone() for k, v in self._judged().state_dict().items()}
             self.best = {"epoch": epoch, "value": value, "model": weights}
         self._training_mode()
 
@@ -285,7 +298,11 @@ class _Run:
     def _save(self) -> None:
         if self.path is None:
             return
-        if time.monotonic() - self.saved_at < self.job.recipe.checkpoint_seconds:
+        pause = self.job.recipe.checkpoint_seconds
+        if pause > 0:
+            pause = max(pause, PAUSE_PER_SAVING * self.saving_took)
+        started = time.monotonic()
+        if started - self.saved_at < pause:
             return
         state = {
             "fingerprint": self.fingerprint(),
@@ -300,6 +317,7 @@ class _Run:
         }
         save_checkpoint(self.path, state)
         self.saved_at = time.monotonic()
+        self.saving_took = self.saved_at - started
 
     def _resume(self) -> None:
         state = load_checkpoint(self.path, self.fingerprint()) if self.path is not None else None

@@ -43,7 +43,7 @@ def build_loss(head: str, recipe: Recipe, labels: np.ndarray, classes: int, devi
 
     def weight(y: torch.Tensor) -> torch.Tensor:
         if weights is None or y.ndim == 2:  # mixed targets carry the class weights in their sum
-            return torch.tensor(float(len(y)), device=y.device)
+            return torch.full((), float(len(y)), device=y.device)  # made there: a copy would wait for the GPU
         return weights[y.long()].sum()
 
     def ordinal(logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -35,7 +35,10 @@ class Classifier(nn.Module):
         self._layers = {f"backbone.{name}": layer for name, layer in layers.items()}
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = self.head(self.dropout(self.backbone(x)))
+        features = self.dropout(self.backbone(x)).float()
+        # In full precision also under autocast: logits of 8 bits would make ties among the scores.
+        with torch.autocast(x.device.type, enabled=False):
+            out: torch.Tensor = self.head(features)
         return out
 
     def group_matcher(self, coarse: bool = False) -> Any:

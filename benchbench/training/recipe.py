@@ -130,9 +130,11 @@ class Recipe(BaseModel):
     channels_last: bool = True
     compile: bool = Field(False, description="torch.compile; a warm-up of minutes, then faster on a GPU.")
     workers: int | None = Field(
-        None, ge=0, description="Processes that load images; None: 0 on a CPU, 12 on a GPU."
+        None, ge=0, description="Processes that load images; None: 0 on a CPU, up to 12 for each GPU."
     )
-    checkpoint_seconds: float = Field(120.0, ge=0, description="Shortest time between two checkpoints.")
+    checkpoint_seconds: float = Field(
+        120.0, ge=0, description="Shortest time between two checkpoints; longer where saving one takes long."
+    )
 
     @model_validator(mode="after")
     def _parts_divide_the_batch(self) -> Recipe:

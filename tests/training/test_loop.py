@@ -189,6 +189,23 @@ def test_every_epoch_has_its_time_through_interruptions(tmp_path, monkeypatch):
     assert again.epoch_seconds == trained.epoch_seconds
 
 
+def test_a_training_whose_checkpoints_take_long_saves_less_often(tmp_path, monkeypatch):
+    saves: list[int] = []
+
+    def slow(path, state):
+        time.sleep(0.02)
+        saves.append(state["step"])
+
+    monkeypatch.setattr(loop, "save_checkpoint", slow)
+    monkeypatch.setattr(loop, "PAUSE_PER_SAVING", 0)
+    train(job(tmp_path, epochs=3, checkpoint_seconds=1e-9))
+    often, saves[:] = list(saves), []
+    monkeypatch.setattr(loop, "PAUSE_PER_SAVING", 1e6)
+    train(job(tmp_path, epochs=3, checkpoint_seconds=1e-9))
+    assert len(often) == 12  # after every step
+    assert len(saves) == 1
+
+
 def test_a_finished_training_is_not_repeated(tmp_path, monkeypatch):
     first = train(job(tmp_path))
     killed_after(0, monkeypatch)

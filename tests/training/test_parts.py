@@ -10,14 +10,16 @@ import torch
 from benchbench_protocols.fine_tune import PRESETS, FineTuneConfig
 from scipy.special import expit
 from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
+from torch import nn
 
 from benchbench.api import HALF, Preprocess, Task
 from benchbench.context import Part
+from benchbench.training import data
 from benchbench.training.carve import carve_validation
 from benchbench.training.checkpoint import load_checkpoint, save_checkpoint
 from benchbench.training.data import Order, build_augmentation, source_preprocess
 from benchbench.training.losses import build_loss, to_scores
-from benchbench.training.model import OrdinalHead
+from benchbench.training.model import Classifier, OrdinalHead
 from benchbench.training.recipe import Augmentation, Recipe
 from benchbench.training.seeds import seed_everything
 from benchbench.training.selection import selection_value
@@ -91,6 +93,37 @@ def test_the_smoothed_softmax_loss_equals_its_closed_form():
     log_p = torch.log_softmax(logits, 1)
     target = torch.nn.functional.one_hot(y.long(), 4) * 0.9 + 0.1 / 4
     assert float(loss) == pytest.approx(float(-(target * log_p).sum(1).mean()), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "shared_memory", "loaders"),
+    [
+        (None, "cpu", 10**12, (0, 0)),
+        (None, "cuda", 10**12, (8, 4)),
+        (3, "cpu", 10**12, (3, 4)),
+        (None, "cuda", 64 * 2**20, (6, 1)),  # a container of Docker's default
+        (None, "cuda", 8 * 2**20, (0, 0)),
+        (2, "cuda", 64 * 2**20, (2, 3)),
+    ],
+)
+def test_images_are_loaded_by_as_many_processes_as_cores_and_shared_memory_hold(
+    monkeypatch, wanted, device, shared_memory, loaders
+):
+    monkeypatch.setattr(data, "usable_cores", lambda: 16)
+    monkeypatch.setattr(data, "visible_gpus", lambda: 2)
+    batch = 32 * 224 * 224 * 3
+    assert data._loaders(wanted, device, batch, shared_memory) == loaders
+
+
+def test_logits_have_full_precision_under_autocast():
+    torch.manual_seed(0)
+    model = Classifier(nn.Linear(8, 16), nn.Linear(16, 3), {})
+    x = torch.randn(50, 8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        features, logits = model.backbone(x), model(x)
+    assert features.dtype == torch.bfloat16
+    assert logits.dtype == torch.float32
+    assert torch.equal(logits, model.head(features.float()))
 
 
 def test_a_missing_label_adds_nothing_to_the_sigmoid_loss():
