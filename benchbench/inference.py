@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CPU_BATCH = 8
 """Larger batches leave the processor's caches and are slower (docs/reference/performance.md)."""
 CUDA_BATCH = 256
+BACKENDS = ("torch", "compile", "openvino")
+"""What runs the forward pass: torch as it is, torch.compile, or OpenVINO (CPU only)."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class EmbedRequest:
     precision: str = "fp32"
     """"fp32", "bf16" (autocast), or "fp16" (autocast, GPU only)."""
     backend: str = "torch"
-    """"torch", or "openvino" (CPU only)."""
+    """One of `BACKENDS`."""
 
 
 def automatic_batch(device: str) -> int:
@@ -156,8 +158,10 @@ def _check(request: EmbedRequest, device: str) -> None:
     cpu = not device.startswith("cuda")
     if request.precision not in ("fp32", "bf16", "fp16"):
         raise BenchError(f"There is no precision {request.precision!r}.", fix="use fp32, bf16 or fp16")
-    if request.backend not in ("torch", "openvino"):
-        raise BenchError(f"There is no backend {request.backend!r}.", fix="use torch or openvino")
+    if request.backend not in BACKENDS:
+        raise BenchError(
+            f"There is no backend {request.backend!r}.", fix=f"use one of: {', '.join(BACKENDS)}"
+        )
     if cpu and request.precision == "fp16":
         raise BenchError(
             "Half precision (fp16) is hundreds of times slower than fp32 on a CPU.",
@@ -166,7 +170,9 @@ def _check(request: EmbedRequest, device: str) -> None:
         )
     if not cpu and request.backend == "openvino":
         raise BenchError(
-            "OpenVINO computes on the CPU.", where=request.encoder.name, fix="use backend: torch on a GPU"
+            "OpenVINO computes on the CPU.",
+            where=request.encoder.name,
+            fix="use backend: torch or backend: compile on a GPU",
         )
 
 
@@ -177,6 +183,8 @@ def _torch_forward(
 
     if is_convolutional(module):
         module = module.to(memory_format=torch.channels_last)
+    if request.backend == "compile":
+        module.compile()  # at the first batch, and once more for batches of any other length
     kind = "cuda" if device.startswith("cuda") else "cpu"
     lower = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(request.precision)
 
@@ -188,7 +196,27 @@ def _torch_forward(
         ):
             return module_forward(module, x).float()
 
-    return forward
+    return _telling_of_compilers(forward, request) if request.backend == "compile" else forward
+
+
+def _telling_of_compilers(
+    forward: Callable[[torch.Tensor], torch.Tensor], request: EmbedRequest
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The same, with an error for the reader where torch.compile cannot do its work."""
+
+    def told(x: torch.Tensor) -> torch.Tensor:
+        try:
+            return forward(x)
+        except Exception as error:  # the classes are torch's own affair, and have moved before
+            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                raise
+            raise CellError(
+                f"torch.compile cannot compile {request.encoder.name} here.",
+                where=str(error).strip().splitlines()[0],
+                fix="install a C++ compiler (gcc or clang), or use backend: torch",
+            ) from error
+
+    return told
 
 
 @contextlib.contextmanager

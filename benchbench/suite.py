@@ -45,7 +45,9 @@ class EncoderUse(_Strict):
         None,
         description="fast: scaled JPEG decoding; reference: the official code's pixels, slower. Part of the identity.",
     )
-    backend: Literal["torch", "openvino"] = Field("torch", description="What runs the forward pass on a CPU.")
+    backend: Literal["torch", "compile", "openvino"] = Field(
+        "torch", description="What runs the forward pass: torch, torch.compile, or (CPU only) OpenVINO."
+    )
 
 
 class Simulation(_Strict):

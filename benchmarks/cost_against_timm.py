@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
 from benchbench.cost.timing import QUICK, time_steps
-from benchbench.inference import EmbedRequest, Runner, is_convolutional
+from benchbench.inference import EmbedRequest, Runner, full_fp32, is_convolutional
 from benchbench.plugins import registry
+
+
+def synchronise(device: str) -> Callable[[], None]:
+    """Waits until the device has done its work."""
+    return partial(torch.cuda.synchronize, device) if device.startswith("cuda") else lambda: None
 
 
 def as_timm(module: Any, size: int, args: argparse.Namespace) -> float:
@@ -23,19 +30,15 @@ def as_timm(module: Any, size: int, args: argparse.Namespace) -> float:
     x = torch.randn(args.batch, 3, size, size, device=args.device)
     if is_convolutional(module):
         module, x = module.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
-
-    def synchronise() -> None:
-        if args.device.startswith("cuda"):
-            torch.cuda.synchronize()
-
-    with torch.no_grad():
+    wait = synchronise(args.device)
+    with torch.no_grad(), full_fp32(args.device):
         for _ in range(args.warm_up):
             module(x)
-        synchronise()
+        wait()
         started = time.perf_counter()
         for _ in range(args.steps):
             module(x)
-            synchronise()
+            wait()
         return args.batch * args.steps / (time.perf_counter() - started)
 
 
@@ -53,11 +56,11 @@ def main() -> None:
         card = registry().encoder(name)
         runner = Runner(EmbedRequest(card, None, ""), args.device)
         size = card.preprocess.size
-        pixels = torch.randint(0, 256, (args.batch, size, size, 3), dtype=torch.uint8).numpy()
+        pixels = torch.randint(0, 256, (args.batch, size, size, 3), dtype=torch.uint8).to(args.device)
         module = card.load(None, args.device)
         for turn in range(2):
             theirs = as_timm(module, size, args)
-            timing = time_steps(lambda r=runner, p=pixels: r(p).cpu(), QUICK)
+            timing = time_steps(lambda r=runner, p=pixels: r(p), QUICK, synchronise=synchronise(args.device))
             mine = args.batch / timing.median
             print(
                 f"{name}, turn {turn + 1}: ours {mine:.2f} images/s (from uint8; spread {timing.spread:.0%}), "

@@ -15,8 +15,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from benchbench.cost.photograph import photograph_jpeg
 from benchbench.embedding import EmbedRequest, ImageSet, embed
+from benchbench.images import on_device
 from benchbench.images.pipeline import StageTimes, prepared_batches
 from benchbench.inference import Runner, cpu_threads
 from benchbench.machine import usable_cores
@@ -24,9 +27,11 @@ from benchbench.plugins import registry
 from benchbench.store import Store
 
 
-def seconds(work: Callable[[], object]) -> float:
+def seconds(work: Callable[[], object], device: str) -> float:
     start = time.perf_counter()
     work()
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
     return time.perf_counter() - start
 
 
@@ -37,20 +42,24 @@ def overlap(name: str, paths: list[Path], args: argparse.Namespace) -> None:
     cut = [range(i, min(i + args.batch, len(paths))) for i in range(0, len(paths), args.batch)]
 
     def batches(ahead: int):
-        return prepared_batches(paths, [recipe], cut, threads=args.threads, ahead=ahead)
+        pin = args.device.startswith("cuda")
+        return prepared_batches(paths, [recipe], cut, threads=args.threads, ahead=ahead, pin=pin)
+
+    def embedded(pixels: torch.Tensor) -> object:
+        return runner(on_device(pixels, args.device))
 
     kept = [pixels for _, (pixels,) in batches(1)]
-    runner(kept[0])
+    embedded(kept[0])
     stages: dict[str, Callable[[], object]] = {
         "decode + resize alone": lambda: [None for _ in batches(2)],
-        "model alone": lambda: [runner(pixels) for pixels in kept],
-        "both, one after the other": lambda: [runner(pixels) for _, (pixels,) in batches(0)],
-        "both, decoding ahead": lambda: [runner(pixels) for _, (pixels,) in batches(2)],
+        "model alone": lambda: [embedded(pixels) for pixels in kept],
+        "both, one after the other": lambda: [embedded(pixels) for _, (pixels,) in batches(0)],
+        "both, decoding ahead": lambda: [embedded(pixels) for _, (pixels,) in batches(2)],
     }
     times: dict[str, list[float]] = {stage: [] for stage in stages}
     for _ in range(args.repeats):  # interleaved, so that other work on the machine meets all alike
         for stage, work in stages.items():
-            times[stage].append(seconds(work))
+            times[stage].append(seconds(work, args.device))
     rate = {stage: len(paths) / statistics.median(values) for stage, values in times.items()}
     decode, model = rate["decode + resize alone"], rate["model alone"]
     for stage, value in rate.items():
@@ -68,9 +77,10 @@ def shared_pass(names: list[str], paths: list[Path], args: argparse.Namespace) -
     images = ImageSet("photographs", tuple(paths), tuple(str(p) for p in paths))
     with tempfile.TemporaryDirectory() as folder:
         together, apart = StageTimes(), StageTimes()
-        embed(Store(Path(folder, "a")), requests, images, threads=args.threads, times=together)
+        common = {"threads": args.threads, "device": args.device}
+        embed(Store(Path(folder, "a")), requests, images, times=together, **common)
         for request in requests:
-            embed(Store(Path(folder, "b")), [request], images, threads=args.threads, times=apart)
+            embed(Store(Path(folder, "b")), [request], images, times=apart, **common)
     print(
         f"{len(names)} encoders in one pass: {together.files} files decoded, {together.prepare:.1f} thread-seconds; "
         f"one pass each: {apart.files} files, {apart.prepare:.1f} thread-seconds "
@@ -86,7 +96,7 @@ def main() -> None:
     parser.add_argument("--backend", default="torch")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--images", type=int, default=24)
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=4, help="256 is what a GPU gets in runs")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
         "--pass-only", action="store_true", help="only the pass of all encoders against one each"

@@ -17,6 +17,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchbench.api import Task
+from benchbench.inference import full_fp32
 from benchbench.testing.fakes import fake_encoder
 from benchbench.training.data import AugmentedImages, Order, build_augmentation, training_batches
 from benchbench.training.loop import Job, Labelled, _Run
@@ -73,7 +74,8 @@ def measure(args: argparse.Namespace, **settings: object) -> tuple[float, float]
     for step in range(args.steps + 3):
         _wait(args.device)
         started = time.perf_counter()
-        run._train_step(pixels, positions)
+        with full_fp32(args.device):
+            run._train_step(pixels, positions)
         _wait(args.device)
         if step >= 3:
             seconds.append(time.perf_counter() - started)

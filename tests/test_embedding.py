@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -448,6 +449,32 @@ def test_openvino_equals_torch_in_fp32(store: Store, images: ImageSet) -> None:
     a, b = embed(store, [full, other], images, threads=1).values()
     assert a.key != b.key
     assert cosine_distance(a[:], b[:]) < 1e-6
+
+
+@pytest.mark.slow
+def test_compiled_networks_equal_torch_also_for_a_last_batch_that_is_shorter(
+    store: Store, images: ImageSet
+) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("torch.compile needs a C++ compiler")
+    rows = only(
+        embed(store, [dataclasses.replace(tiny("a"), backend="compile")], images, batch_size=8, part_rows=8)
+    )
+    np.testing.assert_allclose(rows[:], expected(tiny("a"), images), rtol=1e-4, atol=1e-6)
+    assert len(images) % 8
+
+
+def test_a_compiler_that_is_missing_is_told(
+    store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    def no_compiler(*_: object) -> None:
+        raise BackendCompilerFailed(no_compiler, RuntimeError("no working C++ compiler found"), None)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(inference, "module_forward", no_compiler)
+    with pytest.raises(CellError, match="install a C\\+\\+ compiler"):
+        embed(store, [dataclasses.replace(tiny("a"), backend="compile")], images)
 
 
 def test_progress_counts_images_times_encoders(store: Store, images: ImageSet) -> None:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 @click.option("--full", is_flag=True, help="A minute per value instead of seconds.")
 @click.option("--device", default="auto", show_default=True, help="cpu, cuda, or auto.")
 @click.option("--precision", type=click.Choice(["fp32", "bf16", "fp16"]), default="fp32", show_default=True)
-@click.option("--backend", type=click.Choice(["torch", "openvino"]), default="torch", show_default=True)
+@click.option(
+    "--backend", type=click.Choice(["torch", "compile", "openvino"]), default="torch", show_default=True
+)
 @click.option(
     "--batches", help="Batch sizes of the throughput sweep, such as 1,8,32; default: what suits the device."
 )

@@ -202,7 +202,7 @@ def test_a_training_whose_checkpoints_take_long_saves_less_often(tmp_path, monke
     often, saves[:] = list(saves), []
     monkeypatch.setattr(loop, "PAUSE_PER_SAVING", 1e6)
     train(job(tmp_path, epochs=3, checkpoint_seconds=1e-9))
-    assert len(often) == 12  # after every step
+    assert len(often) == 15  # after every step
     assert len(saves) == 1
 
 
