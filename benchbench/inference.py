@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -184,6 +185,8 @@ def _torch_forward(
     if is_convolutional(module):
         module = module.to(memory_format=torch.channels_last)
     if request.backend == "compile":
+        # In this process: the compiler's own pool would outlive a worker that is killed.
+        os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
         module.compile()  # at the first batch, and once more for batches of any other length
     kind = "cuda" if device.startswith("cuda") else "cpu"
     lower = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(request.precision)

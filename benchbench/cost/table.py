@@ -370,7 +370,7 @@ def _derived(rows: Sequence[CostRow]) -> list[CostRow]:
 def _share(row: CostRow, rate: CostRow | None, flops: float | None) -> CostRow:
     """The best throughput as a share of the rate of matrix products."""
     reason = row.reason
-    if row.backend not in ("", "torch"):
+    if row.backend == "openvino":
         reason = reason or "the yardstick is torch's own matrix product"
     elif rate is None:
         reason = reason or f"there is no yardstick in {row.precision}"
