@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from pathlib import Path
@@ -11,11 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from benchbench.api import EncoderInfo, Preprocess
+from benchbench.api import EncoderInfo, Preprocess, Task
 from benchbench.cost import CostConfig, measure_encoders
-from benchbench.embedding import EmbedRequest, ImageSet, embed
+from benchbench.embedding import EmbedRequest, ImageSet, embed, prepared_images
 from benchbench.images.pipeline import StageTimes
 from benchbench.store import Store, sha256_of
+from benchbench.training.loop import Job, Labelled, train
+from benchbench.training.recipe import Augmentation, Recipe
 
 pytestmark = [
     pytest.mark.gpu,
@@ -82,3 +85,54 @@ def test_speed_memory_and_energy_are_measured_on_the_gpu() -> None:
     assert rows["throughput_best"].device == "cuda"
     assert rows["memory_device"].value > 0
     assert rows["energy"].provenance in ("measured", "estimated", "unmeasured")
+
+
+def test_prepared_images_give_the_embeddings_of_the_files_over_several_parts(
+    images: ImageSet, tmp_path: Path
+) -> None:
+    many = ImageSet("toy", images.paths * 20, images.sha256 * 20)
+    common = {"device": "cuda", "batch_size": 32, "part_rows": 64}
+    (files,) = embed(Store(tmp_path / "files"), [EmbedRequest(CARD, None, "")], many, **common).values()
+    store, times = Store(tmp_path / "stored"), StageTimes()
+    prepared_images(store, CARD.preprocess, many)
+    (stored,) = embed(store, [EmbedRequest(CARD, None, "")], many, times=times, **common).values()
+    assert times.files == 0
+    assert np.array_equal(files[:], stored[:])
+
+
+def test_a_compiled_encoder_gives_torchs_embeddings(images: ImageSet, tmp_path: Path) -> None:
+    common = {"device": "cuda", "batch_size": 16}
+    (plain,) = embed(Store(tmp_path / "a"), [EmbedRequest(CARD, None, "")], images, **common).values()
+    request = EmbedRequest(CARD, None, "", backend="compile")
+    (compiled,) = embed(Store(tmp_path / "b"), [request], images, **common).values()
+    assert cosine_distance(plain[:], compiled[:]) < 1e-6
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_training_learns_and_its_network_says_the_same_on_the_cpu(tmp_path: Path, precision: str) -> None:
+    rng = np.random.default_rng(0)
+    labels = (np.arange(96) % 2).astype(float)
+    pixels = rng.integers(0, 120, (96, 224, 224, 3), dtype=np.uint8)
+    pixels[labels == 1, :64, :64] += 100
+    data = Labelled(pixels, labels)
+    recipe = Recipe(
+        epochs=4,
+        batch_size=16,
+        base_lr=0.01,
+        warmup_epochs=1,
+        precision=precision,
+        augmentation=Augmentation(),
+    )
+    task = Task("grade", "Grade", "binary", ("no", "yes"), column="grade")
+    encoder = dataclasses.replace(CARD, layer_groups=None)
+    job = Job(
+        encoder, lambda: load(None, "cuda"), task, "auroc", recipe, 0, data, data, "cuda", scratch=tmp_path
+    )
+    trained = train(job)
+    scores = trained.scores(pixels)
+    assert trained.best_value > 0.95
+    assert trained.images_per_second > 0
+    assert len(trained.epoch_seconds) == 4
+    trained.model.to("cpu")
+    on_cpu = dataclasses.replace(trained, device="cpu", channels_last=False, autocast=contextlib.nullcontext)
+    assert np.abs(on_cpu.scores(pixels) - scores).max() < {"fp32": 1e-3, "bf16": 0.05}[precision]
