@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import re
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,6 +156,12 @@ def printed(browser: Any, report: Path) -> Iterator[Opened]:
     # A4 at 96 dpi less the margins of the style sheet.
     metrics = {"width": 688, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
     page.devtools("Emulation.setDeviceMetricsOverride", **metrics)
+    deadline = time.monotonic() + 20
+    while not page.run(
+        "return innerWidth === 688 && matchMedia('print').matches"
+    ):  # a busy machine takes a while
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     yield page
     page.devtools("Emulation.setEmulatedMedia", media="")
 
