@@ -37,6 +37,8 @@ from .store import Store, content_key
 if TYPE_CHECKING:
     import torch
 
+    from .images.pipeline import Batch
+
 SCHEMA = 1
 """Raise it when the same identity would give other numbers."""
 SHARD_ROWS = 65_536
@@ -276,35 +278,42 @@ class _Job:
         batch: int,
     ) -> None:
         """Embed the images of some parts (number, rows) by the encoders `keys`, and keep each part when it is done."""
-        import torch
-
         recipes = _distinct([self.requests[key].encoder.preprocess for key in keys])
         cuts = [[range(i, min(i + batch, r.stop)) for i in range(r.start, r.stop, batch)] for _, r in pieces]
         batches = self._batches(list(recipes.values()), [rows for cut in cuts for rows in cut])
-        names = ", ".join(self.requests[key].encoder.name for key in keys)
         with contextlib.closing(batches), ThreadPoolExecutor(1, thread_name_prefix="keep") as keeper:
             kept: Future[None] | None = None
             for (index, rows), cut in zip(pieces, cuts, strict=True):
-                outputs: dict[str, list[torch.Tensor]] = {key: [] for key in keys}
-                for positions, tensors in itertools.islice(batches, len(cut)):
-                    started = time.perf_counter()
-                    sent = [on_device(tensor, self.device) for tensor in tensors]
-                    self.times.transfer += time.perf_counter() - started
-                    pixels = dict(zip(recipes, sent, strict=True))
-                    for key in keys:
-                        recipe = _pixels(self.requests[key].encoder.preprocess)
-                        outputs[key].append(self._forward(key, pixels[recipe]))
-                        self.done += len(positions)
-                    rate = self.done / max(time.perf_counter() - self.started, 1e-9)
-                    self.report(self.done, self.total, f"{self.images.dataset}: {names}, {rate:.1f} images/s")
-                embedded = {key: torch.cat(out).cpu().numpy() for key, out in outputs.items()}
-                for key in keys:
-                    self._count_gpu(key)
+                embedded = self._embedded(keys, list(recipes), itertools.islice(batches, len(cut)))
                 if kept is not None:
                     kept.result()
                 kept = keeper.submit(self._keep, parts, index, rows, embedded)
             if kept is not None:
                 kept.result()
+
+    def _embedded(
+        self, keys: Sequence[str], recipes: Sequence[str], batches: Iterable[Batch]
+    ) -> dict[str, np.ndarray]:
+        """(n, D) embeddings of some batches by encoder; a batch has one tensor per recipe."""
+        import torch
+
+        outputs: dict[str, list[torch.Tensor]] = {key: [] for key in keys}
+        names = ", ".join(self.requests[key].encoder.name for key in keys)
+        for positions, tensors in batches:
+            started = time.perf_counter()
+            sent = [on_device(tensor, self.device) for tensor in tensors]
+            self.times.transfer += time.perf_counter() - started
+            pixels = dict(zip(recipes, sent, strict=True))
+            for key in keys:
+                recipe = _pixels(self.requests[key].encoder.preprocess)
+                outputs[key].append(self._forward(key, pixels[recipe]))
+                self.done += len(positions)
+            rate = self.done / max(time.perf_counter() - self.started, 1e-9)
+            self.report(self.done, self.total, f"{self.images.dataset}: {names}, {rate:.1f} images/s")
+        embedded = {key: torch.cat(out).cpu().numpy() for key, out in outputs.items()}
+        for key in keys:
+            self._count_gpu(key)
+        return embedded
 
     def _keep(
         self, parts: Mapping[str, Parts], index: int, rows: range, embedded: Mapping[str, np.ndarray]
@@ -316,9 +325,7 @@ class _Job:
             parts[key].write(index, values)
         self.times.write += time.perf_counter() - started
 
-    def _batches(
-        self, recipes: list[Preprocess], cut: list[range]
-    ) -> Generator[tuple[range, list[torch.Tensor]]]:
+    def _batches(self, recipes: list[Preprocess], cut: list[range]) -> Generator[Batch]:
         """Prepared batches: from the store where all recipes have been prepared before, else from the files."""
         kind = self.device.partition(":")[0]
         ready = [source for p in recipes if (source := open_prepared(self.store, p, self.images)) is not None]
