@@ -1,6 +1,6 @@
 """Rows of numbers in memory-mapped ``.npy`` shards: written piece by piece, published at once, opened instantly.
 
-While work goes on, finished parts lie in the store's scratch folder; a kill loses the part in flight at most.
+While work goes on, finished parts lie in the store's scratch folder; a kill loses what is in flight at most.
 When all parts are there they become one artefact: shards of equal length and an ``index.json``.
 """
 
