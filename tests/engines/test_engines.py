@@ -296,9 +296,8 @@ def test_a_single_dask_worker_does_the_work_itself(
 
 @pytest.mark.slow
 def test_a_dask_job_that_always_kills_its_worker_ends_in_plain_words_when_the_others_are_done(
-    scheduler: tuple[str, list[subprocess.Popen[bytes]]], monkeypatch: pytest.MonkeyPatch
+    scheduler: tuple[str, list[subprocess.Popen[bytes]]],
 ) -> None:
-    monkeypatch.setattr("benchbench.engines.MAX_LOST_WORKERS", 3)
     die = functools.partial(signal.raise_signal, signal.SIGKILL)
     jobs: list[Job] = [die, *(functools.partial(pow, i, 2) for i in range(1, 5))]
     with Engine(EngineConfig("dask", address=scheduler[0])) as engine:
