@@ -187,6 +187,9 @@ def _torch_forward(
     if request.backend == "compile":
         # In this process: the compiler's own pool would outlive a worker that is killed.
         os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+        # Networks of one class share the compiler's limit, past which it would silently not compile at all.
+        limits: Any = torch._dynamo.config
+        limits.recompile_limit, limits.accumulated_recompile_limit = 1000, 100_000
         module.compile()  # at the first batch, and once more for batches of any other length
     kind = "cuda" if device.startswith("cuda") else "cpu"
     lower = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(request.precision)
