@@ -13,6 +13,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,15 @@ def is_claimed(store: Store, key: str) -> bool:
         return False
     with claim(store, key, wait=False) as ours:
         return not ours
+
+
+def claims_shown(
+    store: Store, keys: Iterable[str], progress: Callable[[int, int, str], None] | None
+) -> AbstractContextManager[None]:
+    """Hold the claims of all keys, telling the progress display when another process has one."""
+
+    def waiting(who: str) -> None:
+        if progress:
+            progress(0, 1, f"waiting for {who}, which does the same work")
+
+    return claims(store, keys, waiting)

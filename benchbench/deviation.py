@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from .embedding import EmbedRequest, ImageSet
+    from .embedding import EmbedRequest
     from .inference import Runner
+    from .prepared import ImageSet
 
 log = logging.getLogger("benchbench")
 IMAGES = 16

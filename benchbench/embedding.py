@@ -10,27 +10,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import itertools
 import time
-from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
+from collections.abc import Container, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .api import Preprocess
-from .claims import claims
-from .context import ImageSource
+from .claims import claims_shown
 from .images import on_device
 from .images.pipeline import StageTimes, prepared_batches, stored_batches
-from .inference import EmbedRequest, Runner, automatic_batch, check_finite, cpu_threads
+from .inference import EmbedRequest, Runner, automatic_batch, check_finite, cpu_threads, out_of_memory
 from .machine import machine_line, usable_cores
 from .origin import plugin_identity
+from .prepared import ImageSet, Progress, distinct, open_prepared, pixels_name
 from .shards import Parts, ShardedRows
 from .store import Store, content_key
 
@@ -43,31 +38,12 @@ SCHEMA = 1
 """Raise it when the same identity would give other numbers."""
 SHARD_ROWS = 65_536
 """Rows of a published shard: a million embeddings are 16 files."""
-PREPARED_PART_ROWS = 512
 Embeddings = ShardedRows
 """(n, D) float32 embeddings in table order; `embeddings[rows]` reads those rows."""
-Progress = Callable[[int, int, str], None]
 Networks = dict[str, Runner]
 """Loaded encoders of one device, by what decides their numbers."""
-STORED_AHEAD = {"cpu": 2, "cuda": 8}
-"""Batches of prepared images that are read ahead: a GPU takes them faster than one thread checks and copies them."""
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """The images of a dataset in table order."""
-
-    dataset: str
-    paths: Sequence[Path]
-    sha256: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Hex digest of the files' contents in their order; where they lie does not matter."""
-        return hashlib.sha256("\n".join(self.sha256).encode()).hexdigest()
+READ_AHEAD_BYTES = 2 << 30
+"""Prepared images that are read ahead for a GPU, which takes them faster than one thread checks and copies them."""
 
 
 def embedding_identity(request: EmbedRequest, images: ImageSet) -> dict[str, Any]:
@@ -93,25 +69,9 @@ def _network_identity(request: EmbedRequest) -> dict[str, Any]:
     }
 
 
-def prepared_identity(preprocess: Preprocess, images: ImageSet) -> dict[str, Any]:
-    """Everything that can change prepared images."""
-    return {
-        "schema": SCHEMA,
-        "pixels": preprocess.pixels_key(),
-        "dataset": images.dataset,
-        "images": images.fingerprint,
-    }
-
-
 def open_embeddings(store: Store, key: str) -> Embeddings | None:
     """The embeddings under `key`, memory-mapped, or None where there are none."""
     artefact = store.find("embeddings", key)
-    return ShardedRows.open(artefact) if artefact else None
-
-
-def open_prepared(store: Store, preprocess: Preprocess, images: ImageSet) -> ShardedRows | None:
-    """Prepared images that are in the store already, or None."""
-    artefact = store.find("prepared", content_key(prepared_identity(preprocess, images)))
     return ShardedRows.open(artefact) if artefact else None
 
 
@@ -154,7 +114,7 @@ def embed(
     found = {key: open_embeddings(store, key) for key in wanted}
     missing = {key: wanted[key] for key in wanted if found[key] is None}
     if missing:
-        with _claimed(store, missing, progress):
+        with claims_shown(store, missing, progress):
             found.update(
                 {key: open_embeddings(store, key) for key in missing}
             )  # another process may have done it
@@ -202,16 +162,6 @@ def embed_share(
         job.run(parts)
 
 
-def _claimed(store: Store, keys: Iterable[str], progress: Progress | None) -> AbstractContextManager[None]:
-    """Hold the claims of all keys, telling the progress display when another process has one."""
-
-    def waiting(who: str) -> None:
-        if progress:
-            progress(0, 1, f"waiting for {who}, which does the same work")
-
-    return claims(store, keys, waiting)
-
-
 class _Job:
     """One pass over the images for the encoders that still need some of them."""
 
@@ -236,6 +186,8 @@ class _Job:
         self.layout = {"batch": batch, "part": -(-rows // batch) * batch}
         self.networks: Networks = {} if networks is None else networks
         self.gpu_spans: dict[str, list[tuple[Any, Any]]] = {}
+        self.halvings: dict[str, int] = {}
+        """Of each network when this pass began to use it."""
         self.embedded: dict[str, int] = {}
         """Images embedded by this pass; the rest was there from an earlier one, or came from other processes."""
         self.started = time.perf_counter()
@@ -250,6 +202,7 @@ class _Job:
             layout = parts[key].layout(self.layout)  # interrupted work may be cut differently
             groups.setdefault((layout["batch"], layout["part"]), []).append(key)
         self.done, self.total = 0, len(self.images) * len(self.requests)
+        self.computed = 0
         for (batch, part), keys in groups.items():
             pieces = []
             for index, start in enumerate(range(0, len(self.images), part)):
@@ -278,7 +231,7 @@ class _Job:
         batch: int,
     ) -> None:
         """Embed the images of some parts (number, rows) by the encoders `keys`, and keep each part when it is done."""
-        recipes = _distinct([self.requests[key].encoder.preprocess for key in keys])
+        recipes = distinct([self.requests[key].encoder.preprocess for key in keys])
         cuts = [[range(i, min(i + batch, r.stop)) for i in range(r.start, r.stop, batch)] for _, r in pieces]
         batches = self._batches(list(recipes.values()), [rows for cut in cuts for rows in cut])
         with contextlib.closing(batches), ThreadPoolExecutor(1, thread_name_prefix="keep") as keeper:
@@ -300,20 +253,30 @@ class _Job:
         outputs: dict[str, list[torch.Tensor]] = {key: [] for key in keys}
         names = ", ".join(self.requests[key].encoder.name for key in keys)
         for positions, tensors in batches:
-            started = time.perf_counter()
-            sent = [on_device(tensor, self.device) for tensor in tensors]
-            self.times.transfer += time.perf_counter() - started
-            pixels = dict(zip(recipes, sent, strict=True))
+            pixels = dict(zip(recipes, self._sent(tensors), strict=True))
             for key in keys:
-                recipe = _pixels(self.requests[key].encoder.preprocess)
+                recipe = pixels_name(self.requests[key].encoder.preprocess)
                 outputs[key].append(self._forward(key, pixels[recipe]))
                 self.done += len(positions)
-            rate = self.done / max(time.perf_counter() - self.started, 1e-9)
+                self.computed += len(positions)
+            rate = self.computed / max(time.perf_counter() - self.started, 1e-9)
             self.report(self.done, self.total, f"{self.images.dataset}: {names}, {rate:.1f} images/s")
         embedded = {key: torch.cat(out).cpu().numpy() for key, out in outputs.items()}
         for key in keys:
             self._count_gpu(key)
         return embedded
+
+    def _sent(self, tensors: list[torch.Tensor]) -> list[torch.Tensor]:
+        """A batch where the networks are; where that has no room for it, as it is: they take it in pieces."""
+        started = time.perf_counter()
+        try:
+            return [on_device(tensor, self.device) for tensor in tensors]
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise
+            return tensors
+        finally:
+            self.times.transfer += time.perf_counter() - started
 
     def _keep(
         self, parts: Mapping[str, Parts], index: int, rows: range, embedded: Mapping[str, np.ndarray]
@@ -327,24 +290,14 @@ class _Job:
 
     def _batches(self, recipes: list[Preprocess], cut: list[range]) -> Generator[Batch]:
         """Prepared batches: from the store where all recipes have been prepared before, else from the files."""
-        kind = self.device.partition(":")[0]
+        cuda = self.device.startswith("cuda")
         ready = [source for p in recipes if (source := open_prepared(self.store, p, self.images)) is not None]
         if len(ready) == len(recipes):
-            return stored_batches(
-                ready,
-                cut,
-                threads=self.threads,
-                ahead=STORED_AHEAD.get(kind, 2),
-                times=self.times,
-                pin=kind == "cuda",
-            )
+            size = sum(3 * p.size**2 for p in recipes) * max(map(len, cut))
+            ahead = min(8, max(2, READ_AHEAD_BYTES // size)) if cuda else 2
+            return stored_batches(ready, cut, threads=self.threads, ahead=ahead, times=self.times, pin=cuda)
         return prepared_batches(
-            self.images.paths,
-            recipes,
-            cut,
-            threads=self.threads,
-            times=self.times,
-            pin=kind == "cuda",
+            self.images.paths, recipes, cut, threads=self.threads, times=self.times, pin=cuda
         )
 
     def _network(self, key: str) -> Runner:
@@ -352,7 +305,9 @@ class _Job:
         if name not in self.networks:
             self.report(self.done, self.total, f"loading {self.requests[key].encoder.name}")
             self.networks[name] = Runner(self.requests[key], self.device, self.threads)
-        return self.networks[name]
+        runner = self.networks[name]
+        self.halvings.setdefault(key, runner.halvings)
+        return runner
 
     def _forward(self, key: str, pixels: torch.Tensor) -> torch.Tensor:
         runner = self._network(key)
@@ -399,7 +354,7 @@ class _Job:
             "processor": machine_line(),
             "threads": self.threads,
             "batch": min(batch, runner.limit) if runner else batch,
-            "batch_halvings": runner.halvings if runner else 0,
+            "batch_halvings": runner.halvings - self.halvings.get(key, runner.halvings) if runner else 0,
             "torch": str(torch.__version__),
             "codecs": codecs(),
             "files_decoded": self.times.files,
@@ -408,89 +363,6 @@ class _Job:
             "model_seconds": round(self.times.model_by_encoder.get(key, 0.0), 6),
             "model_images": self.embedded.get(key, 0),
         }
-
-
-def prepared_images(
-    store: Store,
-    preprocess: Preprocess,
-    images: ImageSet,
-    progress: Progress | None = None,
-    *,
-    threads: int | None = None,
-) -> ImageSource:
-    """Prepared uint8 images of a dataset, memory-mapped from the store; computed once where they are missing.
-
-    `source[positions]` gives (b, size, size, 3) uint8 in the encoder's input geometry; `to_input` normalises.
-
-    Raises:
-        DataError: naming every unreadable file.
-    """
-    return prepared_images_many(store, [preprocess], images, progress, threads=threads)[0]
-
-
-def prepared_images_many(
-    store: Store,
-    preprocesses: Sequence[Preprocess],
-    images: ImageSet,
-    progress: Progress | None = None,
-    *,
-    threads: int | None = None,
-    times: StageTimes | None = None,
-) -> list[ShardedRows]:
-    """As `prepared_images` for several recipes; each file is decoded once for all that are missing."""
-    recipes = _distinct(preprocesses)
-    found = {name: open_prepared(store, p, images) for name, p in recipes.items()}
-    if missing := {name: recipes[name] for name in recipes if found[name] is None}:
-        keys = {content_key(prepared_identity(p, images)): p for p in missing.values()}
-        with _claimed(store, keys, progress):
-            found.update({name: open_prepared(store, p, images) for name, p in missing.items()})
-            missing = {name: p for name, p in missing.items() if found[name] is None}
-            found.update(_prepare(store, missing, images, progress, threads or usable_cores(), times))
-    return [rows for p in preprocesses if (rows := found[_pixels(p)]) is not None]
-
-
-def _prepare(
-    store: Store,
-    recipes: Mapping[str, Preprocess],
-    images: ImageSet,
-    progress: Progress | None,
-    threads: int,
-    times: StageTimes | None,
-) -> dict[str, ShardedRows]:
-    parts: dict[str, Parts] = {}
-    for name, p in recipes.items():
-        identity = prepared_identity(p, images)
-        parts[name] = Parts(store, "prepared", identity, content_key(identity), len(images))
-        parts[name].layout({"part": PREPARED_PART_ROWS})
-    for index, start in enumerate(range(0, len(images), PREPARED_PART_ROWS)):
-        rows = range(start, min(start + PREPARED_PART_ROWS, len(images)))
-        todo = {name: p for name, p in recipes.items() if not parts[name].has(index)}
-        if todo:
-            kept: dict[str, list[np.ndarray]] = {name: [] for name in todo}
-            cut = [range(i, min(i + 32, rows.stop)) for i in range(rows.start, rows.stop, 32)]
-            for positions, tensors in prepared_batches(
-                images.paths, list(todo.values()), cut, threads=threads, times=times
-            ):
-                for name, tensor in zip(todo, tensors, strict=True):
-                    kept[name].append(tensor.numpy())
-                if progress:
-                    progress(positions.stop, len(images), f"preparing {images.dataset}")
-            for name in todo:
-                parts[name].write(index, np.concatenate(kept[name]))
-    notes = {"threads": threads}
-    return {
-        name: parts[name].publish((p.size, p.size, 3), np.uint8, PREPARED_PART_ROWS, 1, notes)
-        for name, p in recipes.items()
-    }
-
-
-def _pixels(preprocess: Preprocess) -> str:
-    return content_key(preprocess.pixels_key())
-
-
-def _distinct(preprocesses: Sequence[Preprocess]) -> dict[str, Preprocess]:
-    """One recipe per distinct result."""
-    return {_pixels(p): p for p in preprocesses}
 
 
 def _recipe(preprocess: Preprocess) -> dict[str, Any]:

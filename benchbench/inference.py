@@ -88,7 +88,7 @@ class Runner:
             self.transfer += time.perf_counter() - started
             return self._forward(x)
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
+            if not out_of_memory(error):
                 raise
             if len(part) == 1:
                 raise self._too_small(error) from error
@@ -134,7 +134,8 @@ _NO_MEMORY = (
 """What a full memory is called by torch's allocators on the host and the GPU, and by cuBLAS and cuDNN."""
 
 
-def _out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory, of the host or of a GPU, is full."""
     if isinstance(error, MemoryError):
         return True
     return any(text in str(error) for text in _NO_MEMORY)
@@ -187,10 +188,9 @@ def _torch_forward(
     if request.backend == "compile":
         # In this process: the compiler's own pool would outlive a worker that is killed.
         os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
-        # Networks of one class share the compiler's limit, past which it would silently not compile at all.
-        limits: Any = torch._dynamo.config
-        limits.recompile_limit, limits.accumulated_recompile_limit = 1000, 100_000
-        module.compile()  # at the first batch, and once more for batches of any other length
+        _lift_the_compilers_limits()
+        # One graph for every batch length: which one computes a batch must not depend on what came before it.
+        module.compile(dynamic=False)
     kind = "cuda" if device.startswith("cuda") else "cpu"
     lower = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(request.precision)
 
@@ -205,6 +205,18 @@ def _torch_forward(
     return _telling_of_compilers(forward, request) if request.backend == "compile" else forward
 
 
+def _lift_the_compilers_limits() -> None:
+    """Networks of one class share a limit of graphs, past which torch would run them uncompiled and not say so."""
+    import torch
+
+    config: Any = torch._dynamo.config
+    for name, old in (
+        ("recompile_limit", "cache_size_limit"),
+        ("accumulated_recompile_limit", "accumulated_cache_size_limit"),
+    ):
+        setattr(config, name if hasattr(config, name) else old, 100_000)
+
+
 def _telling_of_compilers(
     forward: Callable[[torch.Tensor], torch.Tensor], request: EmbedRequest
 ) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -214,12 +226,13 @@ def _telling_of_compilers(
         try:
             return forward(x)
         except Exception as error:  # the classes are torch's own affair, and have moved before
-            if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            compiler = type(error).__module__.startswith(("torch._dynamo", "torch._inductor"))
+            if not compiler or out_of_memory(error):
                 raise
             raise CellError(
                 f"torch.compile cannot compile {request.encoder.name} here.",
-                where=str(error).strip().splitlines()[0],
-                fix="install a C++ compiler (gcc or clang), or use backend: torch",
+                where=(str(error).strip() or type(error).__name__).splitlines()[0],
+                fix="use backend: torch (on a CPU, torch.compile needs a C++ compiler such as gcc)",
             ) from error
 
     return told

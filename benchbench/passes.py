@@ -22,8 +22,9 @@ from .store import Store
 from .survey import EncoderState, Survey
 
 if TYPE_CHECKING:
-    from .embedding import EmbedRequest, ImageSet
+    from .embedding import EmbedRequest
     from .images.pipeline import StageTimes
+    from .prepared import ImageSet
 
 log = logging.getLogger("benchbench")
 Progress = Callable[[int, int, str], None]
@@ -50,7 +51,7 @@ def embed_request(state: EncoderState) -> EmbedRequest:
 
 def image_set(survey: Survey, dataset: str) -> ImageSet:
     """All images of a dataset, in table order."""
-    from .embedding import ImageSet
+    from .prepared import ImageSet
 
     data = survey.datasets[dataset].loaded
     assert data is not None
@@ -239,8 +240,8 @@ def prepare_all(
 
     A file that cannot be read is left to the cells, which say so each for itself.
     """
-    from .embedding import prepared_images_many
     from .images.pipeline import StageTimes
+    from .prepared import prepared_images_many
 
     for dataset, recipes in needed_images(cells).items():
         times = StageTimes()

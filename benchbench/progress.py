@@ -22,6 +22,7 @@ class Reporter:
     """How far one stage is; call it as progress(done, total, note).
 
     What the first call says is done may stem from an earlier run: the pace counts from there, once there is more.
+    Another total, or less done than before, is another piece of work with a pace of its own.
     """
 
     of = "stage"
@@ -33,7 +34,9 @@ class Reporter:
         self._level = logging.INFO if bars is None else _BESIDE_A_BAR
         self._task: TaskID | None = None
         self._last_line = self._started = time.monotonic()
-        self._origin: tuple[int, float] | None = None
+        self._said = self._started
+        self._before: tuple[int, int] | None = None
+        self._origin = (0, self._started)
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         if self._bars is not None:
@@ -41,7 +44,10 @@ class Reporter:
                 self._task = self._bars.add_task(self.title, total=total, note="")
             self._bars.update(self._task, completed=done, total=total, note=_plain(note))
         now = time.monotonic()
-        begun, since = self._origin = self._origin or (done, now)
+        if self._before is None or total != self._before[1] or done < self._before[0]:
+            self._origin, self._started = (done, now), self._said
+        self._before, self._said = (done, total), now
+        begun, since = self._origin
         if (done >= total and self.says_the_end) or now - self._last_line >= self._line_every_s(now):
             self._last_line = now
             if done <= begun:

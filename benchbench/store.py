@@ -15,7 +15,9 @@ import logging
 import os
 import shutil
 import tempfile
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -125,9 +127,10 @@ class Artefact:
         found = _stat_fault(self, name)
         if found or (seen := _seen(self.folder / name)) in _sound:
             return found
-        if sha256_of(self.folder / name) != self.files[name].sha256:
-            return f"{name} does not have the checksum it was written with"
-        _sound.add(seen)
+        with _being_hashed[self.folder / name]:  # threads that read ahead want the same file at the same time
+            if seen not in _sound and sha256_of(self.folder / name) != self.files[name].sha256:
+                return f"{name} does not have the checksum it was written with"
+            _sound.add(seen)
         return ""
 
     def sound(self, name: str) -> Path:
@@ -340,6 +343,9 @@ def _read_manifest(kind: str, key: str, folder: Path) -> Artefact:
 
 _sound: set[tuple[str, int, int, int]] = set()
 """Files that this process has hashed and found as they were written."""
+_being_hashed: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_being_hashed.clear)  # threads that held a lock are not in the child
 
 
 def _seen(path: Path) -> tuple[str, int, int, int]:

@@ -94,7 +94,7 @@ class StoreAccess:
                     self.extracted = {k: notes[k] for k in _WHERE if k in notes}
 
     def images(self, encoder: EncoderInfo, dataset: str) -> ImageSource:
-        from .embedding import prepared_images
+        from .prepared import prepared_images
 
         return prepared_images(self.store, encoder.preprocess, image_set(self.survey, dataset))
 

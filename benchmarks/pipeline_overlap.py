@@ -18,12 +18,13 @@ from pathlib import Path
 import torch
 
 from benchbench.cost.photograph import photograph_jpeg
-from benchbench.embedding import EmbedRequest, ImageSet, embed
+from benchbench.embedding import EmbedRequest, embed
 from benchbench.images import on_device
 from benchbench.images.pipeline import StageTimes, prepared_batches
 from benchbench.inference import Runner, cpu_threads
 from benchbench.machine import usable_cores
 from benchbench.plugins import registry
+from benchbench.prepared import ImageSet
 from benchbench.store import Store
 
 

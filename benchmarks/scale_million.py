@@ -22,10 +22,11 @@ import torch
 
 from benchbench.api import Access, DatasetInfo, EncoderInfo, Preprocess, Task
 from benchbench.datasets.model import LoadedDataset
-from benchbench.embedding import ImageSet, embed, open_embeddings, prepared_identity
+from benchbench.embedding import embed, open_embeddings
 from benchbench.inference import EmbedRequest
 from benchbench.plan import Plan, make_plan, resolve_protocols
 from benchbench.plugins import registry
+from benchbench.prepared import ImageSet, prepared_identity
 from benchbench.shards import Parts
 from benchbench.splits import SplitSpec, split_fingerprint
 from benchbench.store import Store, content_key

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import itertools
 import os
 import resource
 import shutil
@@ -25,18 +26,16 @@ from benchbench import inference, passes
 from benchbench.api import EncoderInfo, Preprocess
 from benchbench.embedding import (
     EmbedRequest,
-    ImageSet,
     Networks,
     embed,
     embedding_identity,
     open_embeddings,
-    prepared_images,
-    prepared_images_many,
 )
 from benchbench.errors import BenchError, CellError, DataError, PluginError, StoreError
 from benchbench.images import prepare, to_input
 from benchbench.images.pipeline import StageTimes, stored_batches
 from benchbench.machine import usable_cores
+from benchbench.prepared import ImageSet, prepared_images, prepared_images_many
 from benchbench.shards import Parts, ShardedRows
 from benchbench.store import Store, content_key, sha256_of
 
@@ -380,6 +379,34 @@ def test_memory_that_runs_out_halves_the_batch_and_is_recorded(
     assert rows.notes["batch"] == 2
 
 
+def test_a_batch_that_finds_no_room_on_the_device_is_taken_in_pieces(
+    store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(batch: torch.Tensor, device: str) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("benchbench.embedding.on_device", full)
+    rows = only(embed(store, [tiny("a")], images))
+    np.testing.assert_allclose(rows[:], expected(tiny("a"), images), rtol=1e-4, atol=1e-6)
+
+
+def test_halvings_are_told_of_the_dataset_that_they_fell_in(
+    store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hungry(Tiny):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if len(x) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().forward(x)
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    request, networks = tiny("a", load=lambda w, d: Hungry(5, 0)), {}
+    other = ImageSet("other", images.paths, images.sha256)
+    notes = [only(embed(store, [request], some, networks=networks)).notes for some in (images, other)]
+    assert [n["batch_halvings"] for n in notes] == [2, 0]
+    assert [n["batch"] for n in notes] == [2, 2]
+
+
 def test_memory_that_does_not_hold_one_image_is_an_error(store: Store, images: ImageSet) -> None:
     class Starved(Tiny):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -464,6 +491,38 @@ def test_compiled_networks_equal_torch_also_for_a_last_batch_that_is_shorter(
     assert len(images) % 8
 
 
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Numbers of the graphs that torch.compile makes, in the order in which they run; made without a C++ compiler."""
+    ran: list[int] = []
+    made = itertools.count()
+    real = torch.nn.Module.compile
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> Callable[..., object]:
+        number = next(made)
+        return lambda *inputs: (ran.append(number), graph.forward(*inputs))[1]
+
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda self, **settings: real(self, backend=backend, **settings)
+    )
+    torch._dynamo.reset()
+    return ran
+
+
+def test_networks_of_one_class_are_all_compiled_however_many(graphs: list[int]) -> None:
+    pixels = np.zeros((4, 16, 16, 3), np.uint8)
+    for width in range(2, 22):
+        inference.Runner(dataclasses.replace(tiny("a", width), backend="compile"))(pixels)
+    assert len(set(graphs)) == 20
+
+
+def test_what_computes_a_batch_does_not_depend_on_the_batches_before_it(graphs: list[int]) -> None:
+    runner = inference.Runner(dataclasses.replace(tiny("a"), backend="compile"))
+    for length in (8, 8, 5, 8, 3, 5):
+        runner(np.zeros((length, 16, 16, 3), np.uint8))
+    assert graphs == [0, 0, 1, 0, 2, 1]
+
+
 def test_a_compiler_that_is_missing_is_told(
     store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -473,7 +532,7 @@ def test_a_compiler_that_is_missing_is_told(
         raise BackendCompilerFailed(no_compiler, RuntimeError("no working C++ compiler found"), None)  # type: ignore[arg-type]
 
     monkeypatch.setattr(inference, "module_forward", no_compiler)
-    with pytest.raises(CellError, match="install a C\\+\\+ compiler"):
+    with pytest.raises(CellError, match="use backend: torch"):
         embed(store, [dataclasses.replace(tiny("a"), backend="compile")], images)
 
 
@@ -536,7 +595,7 @@ def test_prepared_images_are_read_ahead_in_order(
     store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch, shards: int
 ) -> None:
     if shards > 1:
-        monkeypatch.setattr("benchbench.embedding.PREPARED_PART_ROWS", 8)
+        monkeypatch.setattr("benchbench.prepared.PART_ROWS", 8)
     rows = prepared_images(store, SMALL, images)
     assert isinstance(rows, ShardedRows)
     cut = [range(5), range(5, 12), range(12, 23)]
@@ -546,6 +605,28 @@ def test_prepared_images_are_read_ahead_in_order(
         for positions, tensors in found:
             for tensor in tensors:
                 assert np.array_equal(tensor.numpy(), rows[np.arange(positions.start, positions.stop)])
+
+
+def test_threads_that_read_ahead_hash_a_shard_once(
+    store: Store, images: ImageSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchbench import store as storage
+
+    rows = prepared_images(store, SMALL, images)
+    assert isinstance(rows, ShardedRows)
+    hashed: list[Path] = []
+
+    def slow(path: Path) -> str:
+        hashed.append(path)
+        time.sleep(0.1)
+        return sha256_of(path)
+
+    monkeypatch.setattr(storage, "_sound", set())
+    monkeypatch.setattr(storage, "sha256_of", slow)
+    again = ShardedRows.open(rows.artefact)
+    hashed.clear()
+    list(stored_batches([again], [range(i, i + 4) for i in range(0, 20, 4)], threads=5, ahead=8))
+    assert [path.name for path in hashed] == ["shard-00000.npy"]
 
 
 def test_damage_that_shows_while_reading_ahead_is_told(store: Store, images: ImageSet) -> None:

@@ -107,6 +107,27 @@ def test_work_that_was_resumed_has_the_pace_of_what_is_done_since(
     )
 
 
+def test_the_next_dataset_of_a_stage_has_a_pace_of_its_own(
+    lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("benchbench.progress.time.monotonic", lambda: now)
+    report = Reporter("embedding", None)
+    for total in (36_000, 36_000):
+        for done in range(0, total + 1, 400):
+            report(done, total)
+            now += 40.0
+    report(0, 1, "waiting for another process")
+    now += 500.0
+    report(90_000, 100_000)
+    now += 100.0
+    report(91_000, 100_000)
+    assert "embedding: 36000 of 36000 (10.0/s) " in lines
+    second = lines[lines.index("embedding: 36000 of 36000 (10.0/s) ") + 1 :]
+    assert all("(10.0/s" in line for line in second if " of 36000 " in line and ": 0 of" not in line)
+    assert lines[-1] == "embedding: 91000 of 100000 (10.0/s, 15 min left of this stage) "
+
+
 def test_work_of_hours_says_how_far_it_is_less_often(
     lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,11 +18,12 @@ from benchbench.api import EncoderInfo, Preprocess
 from benchbench.cli.run import prepare
 from benchbench.cost import CostRow, read_cost
 from benchbench.deviation import _distances
-from benchbench.embedding import EmbedRequest, ImageSet, embed
+from benchbench.embedding import EmbedRequest, embed
 from benchbench.engines import EngineConfig
 from benchbench.errors import SuiteError
 from benchbench.inference import Runner
 from benchbench.machine import usable_cores
+from benchbench.prepared import ImageSet
 from benchbench.results import RunInfo, read_run
 from benchbench.run import Options, execute
 from benchbench.store import Store, sha256_of
@@ -210,7 +211,7 @@ def test_fine_tuning_several_encoders_decodes_each_file_once(
     decoded: list[int] = []
     real = prepared_batches()
     monkeypatch.setattr(
-        "benchbench.embedding.prepared_batches",
+        "benchbench.prepared.prepared_batches",
         lambda paths, recipes, cut, **k: (decoded.append(len(recipes)), real(paths, recipes, cut, **k))[1],
     )
     info, folder = run(tmp_path, store, monkeypatch, fine_tune)

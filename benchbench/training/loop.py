@@ -32,8 +32,12 @@ from .selection import check_selection, selection_value
 if TYPE_CHECKING:
     from timm.utils import ModelEmaV3
 
+SCHEMA = 2
+"""Raise it when the same job would give other weights, with the version of the protocols that train."""
 PAUSE_PER_SAVING = 30
 """Between two checkpoints lies this many times what saving one took: a large network is saved less often."""
+LONGEST_PAUSE_S = 1800.0
+"""But a disk that hung once does not end the saving."""
 
 
 @dataclass(frozen=True)
@@ -292,7 +296,7 @@ class _Run:
         """Hash of everything that decides the training."""
         job = self.job
         labels = hashlib.sha256(np.ascontiguousarray(job.train.labels).tobytes()).hexdigest()
-        said = [job.encoder.name, job.task.name, job.metric, job.seed, self.precision, labels]
+        said = [SCHEMA, job.encoder.name, job.task.name, job.metric, job.seed, self.precision, labels]
         return hashlib.sha256(json.dumps([said, job.recipe.model_dump(mode="json")]).encode()).hexdigest()
 
     def _save(self) -> None:
@@ -300,7 +304,7 @@ class _Run:
             return
         pause = self.job.recipe.checkpoint_seconds
         if pause > 0:
-            pause = max(pause, PAUSE_PER_SAVING * self.saving_took)
+            pause = max(pause, min(PAUSE_PER_SAVING * self.saving_took, LONGEST_PAUSE_S))
         started = time.monotonic()
         if started - self.saved_at < pause:
             return

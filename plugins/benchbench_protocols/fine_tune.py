@@ -182,5 +182,5 @@ FINE_TUNE = ProtocolInfo(
     stochastic=True,
     presets=PRESETS,
     demo=DEMO,
-    version="2",
+    version="3",
 )

@@ -157,5 +157,5 @@ LABEL_EFFICIENCY_FINE_TUNE = ProtocolInfo(
     cells=efficiency_cells,
     presets=FINE_TUNE_PRESETS,
     demo={**FINE_TUNE_DEMO, **_DEMO},
-    version="2",
+    version="3",
 )

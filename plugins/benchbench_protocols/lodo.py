@@ -108,5 +108,5 @@ LODO_FINE_TUNE = ProtocolInfo(
     cells=lodo_cells,
     presets=FINE_TUNE_PRESETS,
     demo=FINE_TUNE_DEMO,
-    version="2",
+    version="3",
 )

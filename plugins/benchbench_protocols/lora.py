@@ -92,5 +92,5 @@ LORA = ProtocolInfo(
     recipes=training_recipes,
     stochastic=True,
     demo=DEMO,
-    version="2",
+    version="3",
 )

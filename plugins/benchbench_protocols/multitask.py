@@ -164,5 +164,5 @@ MULTITASK_FINE_TUNE = ProtocolInfo(
     cells=multitask_cells,
     presets=FINE_TUNE_PRESETS,
     demo=FINE_TUNE_DEMO,
-    version="2",
+    version="3",
 )

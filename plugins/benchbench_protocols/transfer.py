@@ -210,5 +210,5 @@ TRANSFER_FINE_TUNE = ProtocolInfo(
     cells=transfer_cells,
     presets=FINE_TUNE_PRESETS,
     demo=FINE_TUNE_DEMO,
-    version="2",
+    version="3",
 )

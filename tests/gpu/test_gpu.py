@@ -14,8 +14,9 @@ from PIL import Image
 
 from benchbench.api import EncoderInfo, Preprocess, Task
 from benchbench.cost import CostConfig, measure_encoders
-from benchbench.embedding import EmbedRequest, ImageSet, embed, prepared_images
+from benchbench.embedding import EmbedRequest, embed
 from benchbench.images.pipeline import StageTimes
+from benchbench.prepared import ImageSet, prepared_images
 from benchbench.store import Store, sha256_of
 from benchbench.training.loop import Job, Labelled, train
 from benchbench.training.recipe import Augmentation, Recipe
