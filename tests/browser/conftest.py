@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from report.builder import ORDINAL, FakeTask, typical, write_run
 from benchbench.report import write_report
 
 HERE = Path(__file__).parent
+PATIENCE_S = 60
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -57,6 +59,14 @@ class Opened:
         for kind in ("browser", "performance"):
             driver.get_log(kind)
         driver.get(page.as_uri())
+        self._wait(page.as_uri())
+
+    def _wait(self, address: str) -> None:
+        """On a busy machine the driver hands a page over that is still being read."""
+        deadline = time.monotonic() + PATIENCE_S
+        while self.run("return [document.URL, document.readyState]") != [address, "complete"]:
+            assert time.monotonic() < deadline, f"{address} was not read within {PATIENCE_S} seconds"
+            time.sleep(0.05)
 
     def devtools(self, method: str, **arguments: Any) -> Any:
         return self.driver.execute_cdp_cmd(method, arguments)
