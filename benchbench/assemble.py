@@ -92,7 +92,8 @@ def stamps(plan: Plan, cell: Cell, target: str) -> list[str]:
         found.append("DEMO")
     if cell.encoder.weights.status == "unknown":
         found.append("UNKNOWN_WEIGHTS")
-    if target.rpartition("/")[0] in {p.name for p in cell.encoder.info.pretraining}:
+    judged_on = plan.survey.datasets[target.rpartition("/")[0]].info
+    if contamination(cell.encoder.info, judged_on)[0] == "in pretraining":
         found.append("CONTAMINATED")
     return found
 
@@ -175,8 +176,9 @@ def _has_multilabel(info: Any, names: Iterable[str]) -> bool:
 
 
 def encoder_record(state: EncoderState, datasets: Iterable[DatasetInfo]) -> EncoderRecord:
-    """What run.json says of an encoder; `datasets` are those of the run, for what it has declared itself clean of."""
+    """What run.json says of an encoder; `datasets` are those of the run, of which it says what was seen before."""
     info = state.info
+    known = {d.name: contamination(info, d) for d in datasets}
     return EncoderRecord(
         name=state.label,
         title=info.title,
@@ -191,7 +193,8 @@ def encoder_record(state: EncoderState, datasets: Iterable[DatasetInfo]) -> Enco
         weights_status=state.weights.status,
         weights_sha256=state.weights.sha256,
         pretraining=tuple((p.name, p.images, p.source) for p in info.pretraining),
-        declared_clean=tuple(d.name for d in datasets if contamination(info, d)[0] == "declared clean"),
+        seen=tuple((name, why) for name, (status, why) in known.items() if status == "in pretraining"),
+        declared_clean=tuple(name for name, (status, _) in known.items() if status == "declared clean"),
         gpu_days=info.compute.gpu_days if info.compute else None,
         hardware=info.compute.hardware if info.compute else "",
         compute_source=info.compute.source if info.compute else "",

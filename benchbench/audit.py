@@ -33,7 +33,7 @@ def audit(
     *,
     store: Store | None = None,
     crossings: Collection[Crossing] = (),
-    near_duplicates: bool = True,
+    pairs: Sequence[Pair] | None = None,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> tuple[AuditFinding, ...]:
     """Every finding about these datasets, encoders and tasks (``dataset/task``), the worst first.
@@ -41,7 +41,7 @@ def audit(
     `crossings` are the pairs of datasets of which one is trained on and the other tested on, see `Plan.crossings`.
     """
     findings: list[AuditFinding] = []
-    pairs = find_pairs(datasets, store or Store(), progress) if near_duplicates else ()
+    pairs = find_pairs(datasets, store or Store(), progress) if pairs is None else pairs
     for dataset in datasets:
         findings += _patients(dataset)
         findings += _identical(dataset)

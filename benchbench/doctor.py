@@ -11,7 +11,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Literal
 
-from .machine import usable_cores, versions
+from .machine import OPTIONAL, usable_cores, versions
 from .store import STORE_VARIABLE, Store
 
 DISTRIBUTION = "benchbench-retina"
@@ -62,7 +62,7 @@ def _name() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    missing = [p for p, v in versions().items() if v == "not installed"]
+    missing = [p for p, v in versions().items() if v == "not installed" and p not in OPTIONAL]
     if missing:
         yield Finding(
             "broken", "packages", f"not installed: {', '.join(missing)}", "pip install benchbench-retina"
@@ -101,7 +101,7 @@ def _plugins() -> Iterator[Finding]:
             f"{failed.origin}: {failed.cause}",
             f"mend it, or pip uninstall {failed.origin.distribution}",
         )
-    for name, full in found.clashes.items():
+    for (_, name), full in found.clashes.items():
         yield Finding("note", "plugin", f"{name!r} is brought twice", f"write {' or '.join(full)}")
     yield Finding(
         "ok",

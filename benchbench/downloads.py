@@ -11,7 +11,9 @@ import zipfile
 from pathlib import Path
 
 from .api import EncoderInfo, WeightsSource
+from .claims import guarded
 from .errors import BenchError, WeightsError
+from .hashing import HashCache
 from .resumable import Progress, download
 from .store import Store, atomic_write, sha256_of, sync_folder
 from .weights import (
@@ -42,7 +44,7 @@ def fetch(
         BenchError: the licence has not been accepted.
         WeightsError: no address is known, the network or the host refuses, or the file is not the official one.
     """
-    present = resolve(info, root, store)
+    present = resolve(info, root, HashCache(store))
     source = info.weights
     if present.status == "unknown" and source is not None and source.sha256:
         raise WeightsError(
@@ -63,17 +65,13 @@ def fetch(
         _from_hub(info, source, root, target)
     else:
         _from_address(info, source, root, target, progress)
-    return resolve(info, root, store)
+    return resolve(info, root, HashCache(store))
 
 
 def _require_licence(info: EncoderInfo, source: WeightsSource, store: Store, accept: bool) -> None:
     """Remember an accepted licence per encoder and licence text; ask for it when there is none."""
     book = store.root / "licences.json"
-    try:
-        accepted = json.loads(book.read_bytes())
-    except (OSError, ValueError):
-        accepted = {}
-    if accepted.get(info.name) == source.licence:
+    if _read(book).get(info.name) == source.licence:
         return
     if not accept:
         raise BenchError(
@@ -81,7 +79,17 @@ def _require_licence(info: EncoderInfo, source: WeightsSource, store: Store, acc
             details=[source.how_to_obtain],
             fix=f"if you accept it: bench weights fetch {spelled(info)} --accept-licence",
         )
-    atomic_write(book, json.dumps({**accepted, info.name: source.licence}, indent=1).encode())
+    with guarded(book):
+        accepted = {**_read(book), info.name: source.licence}
+        atomic_write(book, json.dumps(accepted, indent=1).encode())
+
+
+def _read(book: Path) -> dict[str, str]:
+    try:
+        accepted = json.loads(book.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return accepted if isinstance(accepted, dict) else {}
 
 
 def _from_hub(info: EncoderInfo, source: WeightsSource, root: Path, target: Path) -> None:
@@ -219,19 +227,25 @@ def slim(info: EncoderInfo, found: ResolvedWeights, out: Path) -> int:
     return out.stat().st_size
 
 
-def verify(info: EncoderInfo, root: Path | None, store: Store) -> tuple[ResolvedWeights, str]:
-    """Compare the checkpoint of an encoder with the official hash; returns what was found and one sentence about it."""
-    found = resolve(info, root, store)
+def verify(
+    info: EncoderInfo, root: Path | None, hashes: HashCache
+) -> tuple[ResolvedWeights, bool | None, str]:
+    """Compare the checkpoint of an encoder with the official hash.
+
+    Returns:
+        What was found, whether it is the official file (None where that cannot be told), and one sentence about it.
+    """
+    found = resolve(info, root, hashes)
     if found.path is None:
-        return found, "has no weights by design" if found.status == "untrained" else "not here"
+        return found, None, "has no weights by design" if found.status == "untrained" else "not here"
     official = info.weights.sha256 if info.weights else None
     if found.status in ("verified", "package"):
-        return found, "is the official file"
+        return found, True, "is the official file"
     if official:
-        return found, f"is NOT the official file: sha256 {found.sha256}, expected {official}"
+        return found, False, f"is NOT the official file: sha256 {found.sha256}, expected {official}"
     digits = hash_prefix(info.weights.file_name) if info.weights else ""
     if digits and found.path.name == Path(info.weights.file_name).name:  # type: ignore[union-attr]
         if found.sha256.startswith(digits):
-            return found, "has the sha256 whose first digits the official name carries"
-        return found, f"is NOT the official file: sha256 {found.sha256}, expected {digits}..."
-    return found, f"cannot be compared: no official sha256 is known; it has {found.sha256}"
+            return found, True, "has the sha256 whose first digits the official name carries"
+        return found, False, f"is NOT the official file: sha256 {found.sha256}, expected {digits}..."
+    return found, None, f"cannot be compared: no official sha256 is known; it has {found.sha256}"

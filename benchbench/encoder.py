@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from .api import EncoderInfo, module_forward
 from .errors import WeightsError
+from .hashing import HashCache
 from .inference import full_fp32
 from .machine import choose_device
 from .plugins import registry
@@ -109,7 +110,7 @@ def load_encoder(
     info = dataclasses.replace(info, preprocess=dataclasses.replace(info.preprocess, decode=decode))
     device = choose_device(device)
     root = default_root()
-    found = resolve(info, root, Store(), Path(weights).expanduser() if weights else None)
+    found = resolve(info, root, HashCache(Store()), Path(weights).expanduser() if weights else None)
     if found.status == "missing":
         raise WeightsError(f"The weights of {info.name!r} are not here.", fix=how_to(info, root))
     return Encoder(info, found, info.load(found.path, device), device)

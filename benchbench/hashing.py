@@ -5,19 +5,15 @@ Checkpoints have gigabytes and datasets thousands of images; a plan must not rea
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import threading
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-from .claims import guarded
-from .store import Store, atomic_write, sha256_of
+from .remembered import Remembered
+from .store import Store, sha256_of
+from .threads import in_threads
 
-_log = logging.getLogger("benchbench")
-_FILE = "hashes.json"
+_VERSION = 1
 
 
 class HashCache:
@@ -28,37 +24,29 @@ class HashCache:
     """
 
     def __init__(self, store: Store) -> None:
-        self._path = store.root / _FILE
-        self._lock = threading.Lock()
-        self._known = _read(self._path)
+        self._known = Remembered(store.root / "hashes.json", _VERSION, _is_hash, subject=_path_of)
 
     def sha256(self, path: Path) -> str:
         """sha256 of one file's bytes as 64 hex digits; raises OSError when it cannot be read."""
         return self.sha256_many([path])[0]
 
-    def sha256_many(self, paths: Iterable[Path], threads: int | None = None) -> list[str]:
-        """sha256 of many files, in their order, hashed in threads and remembered with one write."""
+    def sha256_many(
+        self, paths: Iterable[Path], progress: Callable[[int, int], None] | None = None
+    ) -> list[str]:
+        """sha256 of many files, in their order, hashed in threads; raises OSError when one cannot be read.
+
+        What was hashed before that is remembered. `progress` is told how many of the unknown files are done.
+        """
         wanted = [_signature(Path(p)) for p in paths]
         missing = list(dict.fromkeys(w for w in wanted if w not in self._known))
-        if missing:
-            with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
-                fresh = dict(zip(missing, pool.map(_hash, missing), strict=True))
-            self._remember(fresh)
+        try:
+            for done, digest in enumerate(in_threads(_hash, missing), start=1):
+                self._known.remember(missing[done - 1], digest)
+                if progress:
+                    progress(done, len(missing))
+        finally:
+            self._known.save()
         return [self._known[w] for w in wanted]
-
-    def _remember(self, fresh: dict[str, str]) -> None:
-        with self._lock:
-            self._known.update(fresh)
-            try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                with guarded(self._path):
-                    # Another process may have added entries since; newest signature of a path wins.
-                    merged = {**_read(self._path), **fresh}
-                    latest = {signature.split("|", 3)[3]: signature for signature in merged}
-                    kept = {signature: merged[signature] for signature in latest.values()}
-                    atomic_write(self._path, json.dumps(kept, indent=0).encode())
-            except OSError as error:  # the cache only saves time; the hashes themselves are right
-                _log.warning("cannot remember file hashes in %s: %s", self._path, error.strerror or error)
 
 
 def _signature(path: Path) -> str:
@@ -67,15 +55,13 @@ def _signature(path: Path) -> str:
     return f"{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}|{path}"
 
 
+def _path_of(signature: str) -> str:
+    return signature.split("|", 3)[3]
+
+
 def _hash(signature: str) -> str:
-    return sha256_of(Path(signature.split("|", 3)[3]))
+    return sha256_of(Path(_path_of(signature)))
 
 
-def _read(path: Path) -> dict[str, str]:
-    try:
-        known = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    if not isinstance(known, dict):
-        return {}
-    return {k: v for k, v in known.items() if isinstance(v, str) and len(v) == 64 and k.count("|") >= 3}
+def _is_hash(key: str, value: Any) -> bool:
+    return isinstance(value, str) and len(value) == 64 and key.count("|") >= 3

@@ -27,6 +27,7 @@ PACKAGES = (
     "pluggy",
     "openvino",
 )
+OPTIONAL = ("openvino",)
 SPEED = ("python", "torch", "timm", "numpy")
 """Versions that every timing depends on."""
 

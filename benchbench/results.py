@@ -153,7 +153,9 @@ class EncoderRecord:
     weights_status: str
     weights_sha256: str
     pretraining: tuple[tuple[str, int | None, str], ...] = ()
-    """(data set, images, source)."""
+    """(data set, images, source), as its card names them."""
+    seen: tuple[tuple[str, str], ...] = ()
+    """(data set of the run that was part of its pre-training under any name, where that is stated)."""
     declared_clean: tuple[str, ...] = ()
     gpu_days: float | None = None
     hardware: str = ""

@@ -295,14 +295,23 @@ class Store:
             for folder in (self.root / kind).glob("??/*"):
                 if folder.name.startswith(".") or not (folder / MANIFEST).is_file():
                     found.append(folder)
-        for place in ("scratch/??/*", "quarantine/*", "plans/*", "simulated/.making-*"):
+        for place in (
+            "scratch/??/*",
+            "quarantine/*",
+            "plans/*",
+            "simulated/.making-*",
+            "unpacked/.unpacking.*",
+        ):
             found.extend(self.root.glob(place))
         return tuple(p for p in found if now - _newest(p) > older_than_s)
 
 
 def _newest(path: Path) -> float:
-    times = [path.stat().st_mtime]
-    times.extend(p.stat().st_mtime for p in path.rglob("*"))
+    """Time of the last change in a folder, seconds; whatever vanishes meanwhile does not count."""
+    times = [0.0]
+    for place in (path, *path.rglob("*")):
+        with contextlib.suppress(OSError):
+            times.append(place.lstat().st_mtime)
     return max(times)
 
 

@@ -13,7 +13,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from .cost.config import CostConfig
 from .engines.cluster import ClusterConfig
@@ -57,6 +57,15 @@ class Simulation(_Strict):
     seed: int = Field(0, description="Seed of the generator.")
 
 
+def _seeds_differ(value: tuple[int, ...]) -> tuple[int, ...]:
+    if not value or len(set(value)) != len(value):
+        raise ValueError("seeds must be a non-empty list of different numbers")
+    return value
+
+
+Seeds = Annotated[tuple[int, ...], AfterValidator(_seeds_differ)]
+
+
 class DatasetUse(_Strict):
     """How a dataset is used: its split, its options, and whether it is simulated."""
 
@@ -84,7 +93,7 @@ class ProtocolUse(_Strict):
     preset: str | None = Field(None, description="Named settings of the protocol.")
     name: str | None = Field(None, description="Name in the report; default: protocol, plus preset.")
     config: dict[str, Any] = Field({}, description="Settings that differ from the preset.")
-    seeds: tuple[int, ...] | None = Field(None, description="Seeds, if the suite's do not fit.")
+    seeds: Seeds | None = Field(None, description="Seeds, if the suite's do not fit.")
     tasks: tuple[str, ...] | None = Field(None, description="Only these of the suite's tasks.")
     encoders: tuple[str, ...] | None = Field(None, description="Only these of the suite's encoders.")
 
@@ -122,18 +131,11 @@ class Suite(_Strict):
     datasets: dict[str, DatasetUse] = Field({}, description="How datasets are used, where not by default.")
     tasks: tuple[Annotated[TaskUse, _short("task")], ...] = ()
     protocols: tuple[Annotated[ProtocolUse, _short("protocol")], ...] = ()
-    seeds: tuple[int, ...] | None = Field(None, description="Seeds of stochastic protocols; default: 0 to 4.")
+    seeds: Seeds | None = Field(None, description="Seeds of stochastic protocols; default: 0 to 4.")
     statistics: Statistics = Statistics()
     audit: Literal["report", "strict"] = Field("report", description="strict: a leak stops the run.")
     cost: CostConfig = CostConfig()
     cluster: ClusterConfig | None = Field(None, description="What --engine dask asks a batch scheduler for.")
-
-    @field_validator("seeds")
-    @classmethod
-    def _seeds_differ(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
-        if value is not None and (not value or len(set(value)) != len(value)):
-            raise ValueError("seeds must be a non-empty list of different numbers")
-        return value
 
 
 @dataclass(frozen=True)

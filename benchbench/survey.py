@@ -14,14 +14,16 @@ from typing import Any, Literal, get_args
 
 from .api import DatasetInfo, EncoderInfo, Task
 from .datasets import LoadedDataset, load_dataset
+from .datasets.loading import resolve_options
 from .datasets.local import with_local_datasets
 from .errors import BenchError, DataError, PluginError, did_you_mean, reason_of
+from .hashing import HashCache
 from .origin import named, plugin_identity
 from .plugins import Registry
 from .splits import SplitSpec
 from .store import Store
 from .suite import DatasetUse, EncoderUse, Simulation, SuiteFile
-from .weights import ResolvedWeights, how_to, resolve
+from .weights import UNTRAINED, ResolvedWeights, how_to, resolve
 
 METRICS: Mapping[str, tuple[str, ...]] = {
     "binary": ("auroc", "average_precision", "balanced_accuracy"),
@@ -117,9 +119,12 @@ def survey(
                 ("datasets", name),
                 f"remove its settings or add one of its tasks (dataset {i + 1} of the list)",
             )
-    datasets = {n: _dataset(file, registry.dataset(n), n, roots, demo, simulate, progress) for n in names}
+    hashes = HashCache(roots.store)
+    datasets = {
+        n: _dataset(file, registry.dataset(n), n, roots, hashes, demo, simulate, progress) for n in names
+    }
     encoders = tuple(
-        _encoder(file, registry, i, use, roots, demo) for i, use in enumerate(file.suite.encoders)
+        _encoder(file, registry, i, use, roots, hashes, demo) for i, use in enumerate(file.suite.encoders)
     )
     _check_subject(file, encoders)
     datasets, faults = _checked_tasks(datasets, tasks)
@@ -182,16 +187,20 @@ def _dataset(
     info: DatasetInfo,
     name: str,
     roots: Roots,
+    hashes: HashCache,
     demo: bool,
     simulate: bool,
     progress: Callable[[int, int, str], None] | None,
 ) -> DatasetState:
     use = file.suite.datasets.get(name, DatasetUse())
-    _check_options(file, info, name, use)
+    try:
+        resolve_options(info, use.options)
+    except BenchError as error:
+        raise file.error(error.what, ("datasets", name, "options"), error.fix) from error
     try:
         split = SplitSpec.parse(use.split if use.split is not None else info.default_split)
-    except (BenchError, ValueError) as error:
-        raise file.error(str(error), ("datasets", name, "split")) from error
+    except BenchError as error:
+        raise file.error(error.what, ("datasets", name, "split"), error.fix, error.details) from error
     root = roots.data
     wanted = use.simulated or (DEMO if demo and not _is_here(info, root) else None)
     if wanted is not None:
@@ -215,28 +224,17 @@ def _dataset(
         return DatasetState(name, info, None, problem)
     try:
         loaded = load_dataset(
-            info, root, options=use.options, split=split, store=roots.store, progress=progress
+            info,
+            root,
+            options=use.options,
+            split=split,
+            store=roots.store,
+            hashes=hashes,
+            progress=progress,
         )
     except BenchError as error:
         return DatasetState(name, info, None, error.block())
     return DatasetState(name, loaded.info, loaded, "")
-
-
-def _check_options(file: SuiteFile, info: DatasetInfo, name: str, use: DatasetUse) -> None:
-    known = {o.name: o for o in info.options}
-    for key, value in use.options.items():
-        if key not in known:
-            raise file.error(
-                f"Dataset {name!r} has no option {key!r}.",
-                ("datasets", name, "options", key),
-                f"known options: {', '.join(known) or 'none'}",
-            )
-        if known[key].choices and value not in known[key].choices:
-            raise file.error(
-                f"The option {key!r} of {name!r} cannot be {value!r}.",
-                ("datasets", name, "options", key),
-                f"use one of: {', '.join(known[key].choices)}",
-            )
 
 
 def _is_here(info: DatasetInfo, root: Path | None) -> bool:
@@ -275,7 +273,13 @@ def make_simulated(info: DatasetInfo, root: Path, wanted: Simulation) -> None:
 
 
 def _encoder(
-    file: SuiteFile, registry: Registry, index: int, use: EncoderUse, roots: Roots, demo: bool
+    file: SuiteFile,
+    registry: Registry,
+    index: int,
+    use: EncoderUse,
+    roots: Roots,
+    hashes: HashCache,
+    demo: bool,
 ) -> EncoderState:
     try:
         info = registry.encoder(use.name)
@@ -291,7 +295,7 @@ def _encoder(
     label = encoder_label(use)
     problem = ""
     try:
-        weights = resolve(info, roots.weights, roots.store, explicit)
+        weights = resolve(info, roots.weights, hashes, explicit)
     except BenchError as error:
         weights = ResolvedWeights(None, "", "missing")
         problem = error.block()
@@ -299,7 +303,7 @@ def _encoder(
         problem = how_to(info, roots.weights)
     cost_only = not file.suite.tasks  # speed and size need no weights
     if weights.status == "missing" and (demo or cost_only):
-        weights, problem = ResolvedWeights(None, "untrained", "untrained"), ""
+        weights, problem = UNTRAINED, ""
     return EncoderState(label, info, weights, use.precision, use.backend, problem)
 
 

@@ -17,7 +17,6 @@ from typing import Literal
 from .api import EncoderInfo, WeightsSource
 from .errors import WeightsError
 from .hashing import HashCache
-from .store import Store
 
 ROOT_VARIABLE = "BENCHBENCH_WEIGHTS"
 SLIM_SUFFIX = ".slim.safetensors"
@@ -50,7 +49,7 @@ def default_root() -> Path | None:
 
 
 def resolve(
-    info: EncoderInfo, root: Path | None, store: Store, explicit: Path | None = None
+    info: EncoderInfo, root: Path | None, hashes: HashCache, explicit: Path | None = None
 ) -> ResolvedWeights:
     """Find the checkpoint of an encoder: the explicit file, else the weights root, else an installed package,
     else the local cache of the Hugging Face hub.
@@ -67,7 +66,6 @@ def resolve(
     source = info.weights
     if source is None and explicit is None:
         return UNTRAINED
-    hashes = HashCache(store)
     path = explicit or _below_root(info, root)
     if path is not None:
         return _judged(path, source, hashes, otherwise="unknown")

@@ -8,8 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchbench.assemble import build_predictions, cell_records
+from benchbench.assemble import build_predictions, cell_records, encoder_record, stamps
 from benchbench.errors import StoreError
+from benchbench.plugins import registry
 from benchbench.store import Store, content_key
 
 
@@ -33,3 +34,29 @@ def test_damaged_predictions_and_records_are_not_read(tmp_path: Path) -> None:
         build_predictions(plan, found)
     with pytest.raises(StoreError, match="bench cache verify"):
         cell_records(found)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "dataset", "seen"),
+    [
+        ("retfound_mae_oct", "octmnist", True),  # made from Kermany's set, which its card lists
+        ("flair", "retfound_idrid", True),  # another split of IDRiD
+        ("retfound_mae_oct", "idrid", False),
+        ("mae_imagenet", "octmnist", False),
+    ],
+)
+def test_the_contaminated_stamp_follows_where_the_images_came_from(
+    encoder: str, dataset: str, seen: bool
+) -> None:
+    info, data = registry().encoder(encoder), registry().datasets[dataset]
+    state: Any = types.SimpleNamespace(
+        info=info,
+        label=encoder,
+        precision="fp32",
+        weights=types.SimpleNamespace(status="verified", sha256="0"),
+    )
+    survey: Any = types.SimpleNamespace(datasets={dataset: types.SimpleNamespace(info=data, loaded=None)})
+    plan: Any = types.SimpleNamespace(survey=survey, demo=False)
+    cell: Any = types.SimpleNamespace(encoder=state, spec=types.SimpleNamespace(sources=()))
+    assert ("CONTAMINATED" in stamps(plan, cell, f"{dataset}/label")) is seen
+    assert (dataset in dict(encoder_record(state, [data]).seen)) is seen

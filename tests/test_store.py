@@ -154,11 +154,13 @@ def test_leftovers_are_found_and_finished_work_is_not(store: Store) -> None:
     half.mkdir()
     store.scratch("z" * 32)
     (store.root / "simulated" / ".making-x").mkdir(parents=True)
+    (store.root / "simulated" / ".making-x" / "link").symlink_to(store.root / "gone")
+    (store.root / "unpacked" / ".unpacking.x").mkdir(parents=True)
     (store.root / "simulated" / "idrid-v1-n300-s0").mkdir()
     atomic_write(store.root / "plans" / "p.pkl", b"a plan that workers have read")
     assert store.leftovers(older_than_s=3600) == ()
     names = {p.name for p in store.leftovers(older_than_s=-1)}
-    assert names == {".half", "z" * 32, ".making-x", "p.pkl"}
+    assert names == {".half", "z" * 32, ".making-x", ".unpacking.x", "p.pkl"}
 
 
 def test_an_unwritable_store_says_what_to_do(tmp_path: Path) -> None:

@@ -46,6 +46,16 @@ def test_plain_strings_stand_for_mappings() -> None:
         (GOOD + "title: again\n", 5, "twice"),
         (GOOD.replace("[idrid/grade, ", "idrid/grade #"), 3, "write tasks: [idrid/grade]"),
         (GOOD + "seeds: [1, 1]\n", 5, "different"),
+        (
+            GOOD.replace("protocols: [", "protocols: [{protocol: x, seeds: [2, 2]}, "),
+            4,
+            "different",
+        ),
+        (
+            GOOD.replace("protocols: [", "protocols: [{protocol: x, seeds: []}, "),
+            4,
+            "non-empty",
+        ),
         (GOOD.replace("[a, ", "[a, a, "), 2, "listed twice"),
         (
             GOOD.replace("protocols: [linear_probe, ", "protocols: [{protocol: x, tasks: [idrid/x]}, "),

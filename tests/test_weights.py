@@ -19,6 +19,7 @@ from benchbench import EncoderInfo, Preprocess, WeightsArchive, WeightsSource
 from benchbench.cli.weights import weights as weights_command
 from benchbench.downloads import fetch, slim, verify
 from benchbench.errors import BenchError, WeightsError
+from benchbench.hashing import HashCache
 from benchbench.plugins import registry
 from benchbench.store import Store
 from benchbench.weights import SLIM_SUFFIX, how_to, resolve
@@ -61,7 +62,7 @@ def test_official_other_deeper_and_slim_names_are_found(name: str, tmp_path: Pat
     path = tmp_path / "weights" / name
     path.parent.mkdir(parents=True)
     path.write_bytes(CONTENT)
-    found = resolve(card(), tmp_path / "weights", store)
+    found = resolve(card(), tmp_path / "weights", HashCache(store))
     assert (found.path, found.sha256, found.status) == (path, SHA256, "verified")
 
 
@@ -69,18 +70,18 @@ def test_the_official_name_in_the_root_wins_over_deeper_copies(tmp_path: Path, s
     for name in ("a/official.pth", "renamed.bin", "official.pth"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(CONTENT)
-    assert resolve(card(), tmp_path, store).path == tmp_path / "official.pth"
+    assert resolve(card(), tmp_path, HashCache(store)).path == tmp_path / "official.pth"
 
 
 def test_another_hash_or_no_official_hash_is_unknown(tmp_path: Path, store: Store) -> None:
     (tmp_path / "official.pth").write_bytes(b"other")
-    assert resolve(card(), tmp_path, store).status == "unknown"
+    assert resolve(card(), tmp_path, HashCache(store)).status == "unknown"
     (tmp_path / "official.pth").write_bytes(CONTENT)
-    assert resolve(card(sha256=None), tmp_path, store).status == "unknown"
+    assert resolve(card(sha256=None), tmp_path, HashCache(store)).status == "unknown"
 
 
 def test_a_missing_file_says_name_folder_licence_and_how(tmp_path: Path, store: Store) -> None:
-    found = resolve(card(gated=True), tmp_path, store)
+    found = resolve(card(gated=True), tmp_path, HashCache(store))
     assert (found.path, found.status) == (None, "missing")
     text = how_to(card(gated=True), tmp_path)
     for part in ("official.pth", str(tmp_path), "Ask at the hospital's page.", "CC BY-NC 4.0", "gated"):
@@ -90,16 +91,16 @@ def test_a_missing_file_says_name_folder_licence_and_how(tmp_path: Path, store: 
 def test_an_explicit_file_wins_and_must_exist(tmp_path: Path, store: Store) -> None:
     (tmp_path / "official.pth").write_bytes(CONTENT)
     (tmp_path / "mine.pth").write_bytes(b"tuned")
-    found = resolve(card(), tmp_path, store, tmp_path / "mine.pth")
+    found = resolve(card(), tmp_path, HashCache(store), tmp_path / "mine.pth")
     assert (found.path, found.status) == (tmp_path / "mine.pth", "unknown")
     with pytest.raises(WeightsError, match="not there"):
-        resolve(card(), tmp_path, store, tmp_path / "absent.pth")
+        resolve(card(), tmp_path, HashCache(store), tmp_path / "absent.pth")
 
 
 def test_files_of_an_installed_package_are_found_without_importing_it(store: Store) -> None:
     import sys
 
-    found = resolve(registry().encoder("efficientnet_lite0"), None, store)
+    found = resolve(registry().encoder("efficientnet_lite0"), None, HashCache(store))
     assert found.status == "package"
     assert found.path is not None
     assert found.path.name == "efficientnet-lite0-57934424.pth"
@@ -113,15 +114,15 @@ def test_a_file_in_the_hugging_face_cache_is_found(
     path = tmp_path / "hub" / "models--someone--mine" / "snapshots" / "abc" / "official.pth"
     path.parent.mkdir(parents=True)
     path.write_bytes(CONTENT)
-    assert resolve(card(hub_repo="someone/mine"), None, store).status == "verified"
-    assert resolve(card(hub_repo="someone/mine", sha256=None), None, store).status == "downloaded"
+    assert resolve(card(hub_repo="someone/mine"), None, HashCache(store)).status == "verified"
+    assert resolve(card(hub_repo="someone/mine", sha256=None), None, HashCache(store)).status == "downloaded"
 
 
 def test_variants_with_their_own_checkpoint_do_not_take_the_defaults(tmp_path: Path, store: Store) -> None:
     (tmp_path / f"resnet50{SLIM_SUFFIX}").write_bytes(b"x")
-    assert resolve(registry().encoder("resnet50"), tmp_path, store).path is not None
-    assert resolve(registry().encoder("resnet50:a1_in1k"), tmp_path, store).status == "missing"
-    assert resolve(registry().encoder("untrained/resnet18"), tmp_path, store).sha256 == "untrained"
+    assert resolve(registry().encoder("resnet50"), tmp_path, HashCache(store)).path is not None
+    assert resolve(registry().encoder("resnet50:a1_in1k"), tmp_path, HashCache(store)).status == "missing"
+    assert resolve(registry().encoder("untrained/resnet18"), tmp_path, HashCache(store)).sha256 == "untrained"
 
 
 # ------------------------------------------------------------------------------------------- fetch
@@ -243,9 +244,9 @@ def test_the_digits_in_a_name_are_compared(digits: str, address: str, tmp_path: 
     info = card(url=address.replace("official.pth", name), file_name=name, sha256=None)
     if SHA256.startswith(digits):
         fetch(info, tmp_path, store, accept_licence=True)
-        assert "first digits" in verify(info, tmp_path, store)[1]
+        assert "first digits" in verify(info, tmp_path, HashCache(store))[2]
         (tmp_path / name).write_bytes(b"junk")
-        assert "NOT the official file" in verify(info, tmp_path, store)[1]
+        assert "NOT the official file" in verify(info, tmp_path, HashCache(store))[2]
     else:
         with pytest.raises(WeightsError, match="should be 0676ba61"):
             fetch(info, tmp_path, store, accept_licence=True)
@@ -321,13 +322,13 @@ def test_the_slim_form_loads_to_the_same_encoder_and_stays_verified(tmp_path: Pa
     info = replace(info, weights=replace(info.weights, sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
     before = info.load(path, "cpu").state_dict()
     out = tmp_path / f"resnet50{SLIM_SUFFIX}"
-    assert slim(info, resolve(info, tmp_path, store), out) < path.stat().st_size - 11_000_000
+    assert slim(info, resolve(info, tmp_path, HashCache(store)), out) < path.stat().st_size - 11_000_000
     path.unlink()
-    found = resolve(info, tmp_path, store)
+    found = resolve(info, tmp_path, HashCache(store))
     assert (found.path, found.status) == (out, "verified")
     after = info.load(out, "cpu").state_dict()
     assert all(torch.equal(before[k], after[k]) for k in before)
-    assert verify(info, tmp_path, store)[1] == "is the official file"
+    assert verify(info, tmp_path, HashCache(store))[2] == "is the official file"
 
 
 def test_the_slim_form_of_a_users_file_is_not_taken_for_the_encoders_own(
@@ -342,7 +343,7 @@ def test_the_slim_form_of_a_users_file_is_not_taken_for_the_encoders_own(
     out = root / f"fine_tuned{SLIM_SUFFIX}"
     assert [p.name for p in root.iterdir()] == [out.name]
     assert out.stat().st_mode & 0o777 == 0o640
-    assert resolve(info, root, store).status == "missing"
+    assert resolve(info, root, HashCache(store)).status == "missing"
     own = mine.rename(tmp_path / "resnet50.pth")
     refused = CliRunner().invoke(weights_command, [*command, str(own)])
     assert isinstance(refused.exception, WeightsError)
@@ -352,7 +353,7 @@ def test_the_slim_form_of_a_users_file_is_not_taken_for_the_encoders_own(
 def test_a_plugin_without_slim_form_says_so(tmp_path: Path, store: Store) -> None:
     (tmp_path / "official.pth").write_bytes(CONTENT)
     with pytest.raises(WeightsError, match="no slim form"):
-        slim(card(), resolve(card(), tmp_path, store), tmp_path / "out")
+        slim(card(), resolve(card(), tmp_path, HashCache(store)), tmp_path / "out")
 
 
 def test_commands_list_and_verify(tmp_path: Path) -> None:

@@ -23,11 +23,9 @@ def stats() -> None:
 @click.option(
     "--examples",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("../shared/golden/statistics"),
-    show_default=True,
     help="Folder with data sets of published examples that are not shipped.",
 )
-def selftest(examples: Path) -> None:
+def selftest(examples: Path | None) -> None:
     """Recompute worked examples and compare with the published digits."""
     from ..statistics.selftest import run_selftest
 

@@ -55,12 +55,13 @@ def list_(names: tuple[str, ...], weights_root: Path | None, as_json: bool) -> N
     """List the checkpoints of all encoders, with what is here."""
     import json
 
+    from ..hashing import HashCache
     from ..store import Store
     from ..weights import resolve, spelled
 
-    rows = []
+    rows, hashes = [], HashCache(Store())
     for info in _encoders(names):
-        found = resolve(info, weights_root, Store())
+        found = resolve(info, weights_root, hashes)
         source = info.weights
         rows.append(
             {
@@ -126,18 +127,19 @@ def fetch_(names: tuple[str, ...], weights_root: Path | None, accept_licence: bo
 def verify_(names: tuple[str, ...], weights_root: Path | None) -> int:
     """Compare checkpoints with the official sha256."""
     from ..downloads import verify
+    from ..hashing import HashCache
     from ..store import Store
     from ..weights import spelled
 
-    code = EXIT_OK
+    code, hashes = EXIT_OK, HashCache(Store())
     for info in _encoders(names):
-        found, sentence = verify(info, weights_root, Store())
+        found, official, sentence = verify(info, weights_root, hashes)
         if found.status == "missing" and not names:
             continue
         click.echo(f"{spelled(info)}: {found.path or ''} {sentence}")
         if found.status == "missing":
             code = max(code, EXIT_INPUTS_MISSING)
-        elif "NOT" in sentence:
+        elif official is False:
             code = max(code, EXIT_CELLS_FAILED)
     return code
 
@@ -155,12 +157,13 @@ def slim_(names: tuple[str, ...], weights_root: Path | None, explicit: Path | No
     """Write the encoder's own part of a checkpoint as safetensors (RETFound: 1.13 instead of 3.68 GiB)."""
     from ..downloads import slim, slim_path
     from ..errors import WeightsError
+    from ..hashing import HashCache
     from ..store import Store
     from ..weights import how_to, resolve, spelled
 
-    root = _root(weights_root)
+    root, hashes = _root(weights_root), HashCache(Store())
     for info in _encoders(names):
-        found = resolve(info, root, Store(), explicit)
+        found = resolve(info, root, hashes, explicit)
         if found.path is None:
             raise WeightsError(f"The weights of {spelled(info)} are not here.", fix=how_to(info, root))
         out = slim_path(info, root, found, explicit)

@@ -50,9 +50,12 @@ def measure_energy(
     if meters[0].reason and estimate and not cuda:
         meters.append(_CodeCarbon())
         meters[-1].start()
-    if unmetered or any(not meter.reason for meter in meters):
-        work()
-    return tuple(meter.stop() for meter in meters)
+    try:
+        if unmetered or any(not meter.reason for meter in meters):
+            work()
+    finally:
+        found = tuple(meter.stop() for meter in meters)
+    return found
 
 
 class _Meter:

@@ -7,28 +7,23 @@ for the same picture; the correlation does not.
 
 from __future__ import annotations
 
-import json
-import logging
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..claims import guarded
 from ..images.decoding import open_image
-from ..store import Store, atomic_write
+from ..remembered import Remembered
+from ..store import Store
+from ..threads import in_threads
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
     from .model import LoadedDataset
-
-_log = logging.getLogger("benchbench")
 
 MAX_DISTANCE = 6
 """Bits of 64 that may differ between the perceptual hashes of near duplicates."""
@@ -37,7 +32,7 @@ MIN_CORRELATION = 0.75
 another size and quality are above 0.79, and two exposures of one photograph have 0.90."""
 _THUMBNAIL = 96
 _CHUNK = 1 << 20  # pairs of hashes compared at once
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -79,24 +74,17 @@ def perceptual_hashes(
     """(n,) uint64 perceptual hashes, remembered by content; an unreadable file raises OSError."""
     import numpy as np
 
-    memory_path = store.root / "perceptual_hashes.json"
-    known = _read(memory_path)
+    known = Remembered(store.root / "perceptual_hashes.json", _VERSION, _is_hash)
     todo = {h: p for p, h in zip(paths, sha256, strict=True) if h not in known}
-    fresh: dict[str, int] = {}
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for done, (digest, value) in enumerate(zip(todo, pool.map(_hash, todo.values()), strict=True), 1):
-            fresh[digest] = value
+    try:
+        for done, (digest, value) in enumerate(
+            zip(todo, in_threads(_hash, todo.values()), strict=True), start=1
+        ):
+            known.remember(digest, value)
             if progress:
                 progress(done, len(todo), "comparing images")
-    if fresh:
-        known |= fresh
-        try:
-            memory_path.parent.mkdir(parents=True, exist_ok=True)
-            with guarded(memory_path):
-                known |= _read(memory_path) | fresh
-                atomic_write(memory_path, json.dumps({"version": _VERSION, "hashes": known}).encode())
-        except OSError as error:  # the memory only saves time
-            _log.warning("cannot remember perceptual hashes in %s: %s", memory_path, error.strerror or error)
+    finally:
+        known.save()
     return np.array([known[h] for h in sha256], dtype=np.uint64)
 
 
@@ -106,28 +94,19 @@ def _hash(path: Path) -> int:
     return int(str(imagehash.phash(open_small(path), hash_size=8)), 16)
 
 
-def _read(path: Path) -> dict[str, int]:
-    try:
-        content = json.loads(path.read_bytes())
-        hashes = content["hashes"] if content["version"] == _VERSION else {}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    if not isinstance(hashes, dict):
-        return {}
-    return {k: v for k, v in hashes.items() if type(v) is int and 0 <= v < 1 << 64}  # true is no hash
+def _is_hash(key: str, value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 64  # true is no hash
 
 
 def find_pairs(
     datasets: Sequence[LoadedDataset],
     store: Store,
     progress: Callable[[int, int, str], None] | None = None,
-    *,
-    within_groups: bool = False,
 ) -> tuple[Pair, ...]:
     """Pairs of images that show the same thing, inside and across datasets.
 
     Neighbouring images of one patient look alike by nature, so pairs inside a group count only if the files are
-    identical (or `within_groups` is set).
+    identical.
     """
     rows = [
         (d.name, image_id, split, path, digest, f"{d.name}:{group}")
@@ -141,7 +120,7 @@ def find_pairs(
     pairs = []
     for i, j in close_hashes(hashes, MAX_DISTANCE):
         identical = rows[i][4] == rows[j][4]
-        if not identical and not within_groups and rows[i][5] == rows[j][5]:
+        if not identical and rows[i][5] == rows[j][5]:
             continue
         correlation = 1.0 if identical else _correlation(i, j, [r[3] for r in (rows[i], rows[j])], small)
         if correlation >= MIN_CORRELATION:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..claims import guarded
-from ..store import Store, atomic_write
+from ..remembered import Remembered
+from ..store import Store
+from ..threads import in_threads
 
-log = logging.getLogger("benchbench")
 Progress = Callable[[int, int, str], None]
-_CHECK_VERSION = 2
-_SAVE_EVERY = 2000
+_CHECK_VERSION = 3
 
 
 def check_image(path: Path) -> str:
@@ -52,48 +47,22 @@ def check_images(
     paths: Sequence[Path], sha256: Sequence[str], store: Store, progress: Progress | None = None
 ) -> dict[Path, str]:
     """Faults of image files, by path. Good files are remembered by content and not read again."""
-    memory = _Memory(store.root / "checked_images.json")
-    todo = [(p, h) for p, h in zip(paths, sha256, strict=True) if h not in memory.good]
+    good = Remembered(store.root / "checked_images.json", _CHECK_VERSION, _is_good)
+    todo = [(p, h) for p, h in zip(paths, sha256, strict=True) if h not in good]
     faults: dict[Path, str] = {}
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        for done, ((path, digest), fault) in enumerate(
-            zip(todo, pool.map(lambda t: check_image(t[0]), todo), strict=True), 1
-        ):
+    try:
+        for done, fault in enumerate(in_threads(check_image, (p for p, _ in todo)), start=1):
+            path, digest = todo[done - 1]
             if fault:
                 faults[path] = fault
             else:
-                memory.good.add(digest)
-            if done % _SAVE_EVERY == 0:
-                memory.save()
+                good.remember(digest, True)
             if progress:
                 progress(done, len(todo), "checking images")
-    if todo:
-        memory.save()
+    finally:
+        good.save()
     return faults
 
 
-class _Memory:
-    """sha256 of the files that were found readable; one file per store."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.good: set[str] = set(_read(path))
-
-    def save(self) -> None:
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with guarded(self.path):
-                self.good |= set(_read(self.path))
-                content: dict[str, Any] = {"version": _CHECK_VERSION, "good": sorted(self.good)}
-                atomic_write(self.path, json.dumps(content, indent=0).encode())
-        except OSError as error:  # the memory only saves time
-            log.warning("cannot remember checked images in %s: %s", self.path, error.strerror or error)
-
-
-def _read(path: Path) -> Iterable[str]:
-    try:
-        content = json.loads(path.read_bytes())
-        good = content["good"] if content["version"] == _CHECK_VERSION else ()
-        return {digest for digest in good if isinstance(digest, str)}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ()
+def _is_good(key: str, value: Any) -> bool:
+    return value is True

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("image_id", "path", "patient_id", "eye", "split")
-_HASH_CHUNK = 500
 
 
 def find_root(info: DatasetInfo, data_root: Path) -> Path:
@@ -95,12 +94,14 @@ def load_dataset(
     options: Mapping[str, str] | None = None,
     split: SplitSpec | None = None,
     store: Store | None = None,
+    hashes: HashCache | None = None,
     check_images: bool = True,
     progress: Progress | None = None,
 ) -> LoadedDataset:
     """Read, check, group and split the dataset below ``data_root/<name>``.
 
-    File hashes and image checks are remembered in `store`. Without `split` the dataset's default is used.
+    Image checks are remembered in `store`, file hashes in `hashes` (by default those of the store). Without `split`
+    the dataset's default is used.
 
     Raises:
         DataError: every fault of the table or of the image files, together and by name.
@@ -110,7 +111,7 @@ def load_dataset(
     split = split or SplitSpec.parse(info.default_split)
     root = find_root(info, data_root.expanduser())
     chosen = resolve_options(info, options or {})
-    frame = _read(info, root, chosen, store, check_images, progress)
+    frame = _read(info, root, chosen, store, hashes or HashCache(store), check_images, progress)
     frame["group"] = group_images(frame, info.cluster, identical=split.duplicates != "keep")
     if info.cluster and not (frame[info.cluster] != "").any():
         # Without any identifier, nothing downstream may take single images for single patients.
@@ -141,6 +142,7 @@ def _read(
     root: Path,
     options: Mapping[str, str],
     store: Store,
+    hashes: HashCache,
     check_images: bool,
     progress: Progress | None,
 ) -> pd.DataFrame:
@@ -154,11 +156,11 @@ def _read(
             raise
         faults = error
         paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and p.is_file())
-    hashes = _hash_files(info, paths, store, progress)
-    broken = find_faults(paths, hashes, store, progress) if check_images else {}
+    sha256 = _hash_files(info, paths, hashes, progress)
+    broken = find_faults(paths, sha256, store, progress) if check_images else {}
     if faults or broken:
         raise _together(info, root, store, faults, [f"{_below(p, root)} {f}" for p, f in broken.items()])
-    frame["sha256"] = hashes
+    frame["sha256"] = sha256
     return frame
 
 
@@ -253,19 +255,19 @@ def _check_codes(frame: pd.DataFrame, column: str, size: int, problems: Problems
         problems.add(f"{frame['image_id'][i]}: {column} is {values[i]:g}, outside the scheme ({limit})")
 
 
-def _hash_files(info: DatasetInfo, paths: list[Path], store: Store, progress: Progress | None) -> list[str]:
-    cache = HashCache(store)
-    hashes: list[str] = []
-    for start in range(0, len(paths), _HASH_CHUNK):
-        try:
-            hashes += cache.sha256_many(paths[start : start + _HASH_CHUNK])
-        except OSError as error:
-            raise DataError(
-                f"{info.name}: an image file cannot be read: {error.strerror}.", where=str(error.filename)
-            ) from error
+def _hash_files(
+    info: DatasetInfo, paths: list[Path], hashes: HashCache, progress: Progress | None
+) -> list[str]:
+    def tell(done: int, total: int) -> None:
         if progress:
-            progress(len(hashes), len(paths), "hashing images")
-    return hashes
+            progress(done, total, "hashing images")
+
+    try:
+        return hashes.sha256_many(paths, tell)
+    except OSError as error:
+        raise DataError(
+            f"{info.name}: an image file cannot be read: {error.strerror}.", where=str(error.filename)
+        ) from error
 
 
 def _below(path: Path, root: Path) -> str:

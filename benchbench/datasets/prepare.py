@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from .. import __version__
 from ..errors import DataError
 from ..images.decoding import open_image
 from ..store import atomic_write
+from ..threads import in_threads
 from .model import LoadedDataset
 from .reading import IMAGE_SUFFIXES
 
 PROVENANCE = "PREPARED.json"
 _LARGEST_TABLE = 100 * 1024 * 1024
+_SAVED_WITH: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True},
+}
 
 
 def prepare(
@@ -46,12 +50,11 @@ def prepare(
         (p, target / p.relative_to(dataset.root), h)
         for p, h in zip(dataset.paths, dataset.sha256, strict=True)
     ]
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        sizes = pool.map(lambda job: _shrink(job[0], job[1], side), jobs)
-        for done, ((_, new, digest), size) in enumerate(zip(jobs, sizes, strict=True), 1):
-            made[new.relative_to(target).as_posix()] = {"sha256_original": digest, "size_original": size}
-            if progress:
-                progress(done, len(jobs), "preparing images")
+    sizes = in_threads(lambda job: _shrink(job[0], job[1], side), jobs)
+    for done, ((_, new, digest), size) in enumerate(zip(jobs, sizes, strict=True), 1):
+        made[new.relative_to(target).as_posix()] = {"sha256_original": digest, "size_original": size}
+        if progress:
+            progress(done, len(jobs), "preparing images")
     for path in sorted(dataset.root.rglob("*")):
         small = path.is_file() and path.stat().st_size <= _LARGEST_TABLE
         if small and path.suffix.lower() not in IMAGE_SUFFIXES:
@@ -81,6 +84,5 @@ def _shrink(source: Path, target: Path, side: int) -> list[int]:
             return list(size)
         scale = side / max(size)
         smaller = image.resize((round(size[0] * scale), round(size[1] * scale)), Image.Resampling.LANCZOS)
-        settings = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {}
-        smaller.save(target, format=kind, **settings)
+        smaller.save(target, format=kind, **_SAVED_WITH.get(kind or "", {}))
     return list(size)

@@ -84,7 +84,7 @@ def verify(
     conflicts = dict(zip(dataset.image_ids, differ, strict=True))
     pairs = find_pairs([dataset], store, progress)
     tasks = [f"{info.name}/{t.name}" for t in info.tasks if t.positive is None]
-    findings = audit([dataset], [], tasks, store=store)
+    findings = audit([dataset], [], tasks, store=store, pairs=pairs)
     return Verification(
         dataset=dataset,
         checks=() if dataset.simulated else (*_count_checks(dataset, counts), *_checksum_checks(dataset)),

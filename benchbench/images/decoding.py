@@ -12,13 +12,13 @@ import io
 import os
 import warnings
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import DataError
+from ..threads import in_threads
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -110,16 +110,15 @@ def image_size(path: str | Path, data: bytes | None = None) -> tuple[int, int]:
     return height, width
 
 
-def find_unreadable(paths: Iterable[Path], threads: int | None = None) -> tuple[tuple[Path, str], ...]:
+def find_unreadable(paths: Iterable[Path]) -> tuple[tuple[Path, str], ...]:
     """The files that cannot be decoded, with the reason, without decoding the healthy ones in full.
 
     A file passes when its header is sound and its last bytes are the end mark of its format; files that do not
     show one (damaged, or a format without a mark) are decoded in full to decide. Damage in the middle of a file
     shows only when the image is decoded.
     """
-    with ThreadPoolExecutor(threads or min(8, os.cpu_count() or 1)) as pool:
-        checked = pool.map(_fault, paths := list(paths))
-        return tuple((path, fault) for path, fault in zip(paths, checked, strict=True) if fault)
+    checked = in_threads(_fault, paths := list(paths))
+    return tuple((path, fault) for path, fault in zip(paths, checked, strict=True) if fault)
 
 
 def _fault(path: Path) -> str:

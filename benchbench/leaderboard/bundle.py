@@ -307,7 +307,7 @@ def _card(record: EncoderRecord) -> EncoderCard:
 
 def declared_contamination(record: EncoderRecord, spec: Spec) -> tuple[Contamination, ...]:
     """What the encoder's card says about every data set of the spec; what it does not mention is unknown."""
-    seen = {name: source for name, _, source in record.pretraining}
+    seen = {name: source for name, _, source in record.pretraining} | dict(record.seen)
     found = []
     for dataset in spec.datasets:
         if dataset.name in seen:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..results import Row, Run
 from ..store import atomic_write
 from .spec import (
     LABEL_COLUMNS,
+    VERSION,
     Spec,
     SpecDataset,
     SpecPanel,
@@ -54,8 +56,12 @@ def freeze(run: Run, version: str) -> Frozen:
     """The spec that a finished run answers.
 
     Raises:
-        BenchError: a panel has no finished cell.
+        BenchError: a panel has no finished cell, or `version` is not numbers with dots.
     """
+    if not re.fullmatch(VERSION, version):
+        raise BenchError(
+            f"A spec cannot have the version {version!r}.", fix="use numbers, for instance --version 2 or 2.1"
+        )
     rows = _rows_by_panel(run)
     tables = test_tables(run)
     tests = {name: tables[rows[name][0].cell_id, rows[name][0].task] for name in rows}

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPEC_SCHEMA = 1
+VERSION = r"^[0-9]+(\.[0-9]+)*$"
 LABEL_COLUMNS = ("task", "image", "patient", "label")
 
 Slug = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=150)]
@@ -130,7 +131,7 @@ class Spec(Strict):
 
     schema_version: int = SPEC_SCHEMA
     suite: Slug
-    version: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)*$")]
+    version: Annotated[str, Field(pattern=VERSION)]
     title: str
     question: str
     demonstration: bool

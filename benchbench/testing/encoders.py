@@ -58,10 +58,11 @@ def check_encoder(info: EncoderInfo, weights: Path | None, run: Run) -> list[Fin
 
 
 def _checkpoint(info: EncoderInfo, weights: Path | None) -> Path | None:
+    from ..hashing import HashCache
     from ..store import Store
     from ..weights import default_root, resolve
 
-    return weights or resolve(info, default_root(), Store()).path
+    return weights or resolve(info, default_root(), HashCache(Store())).path
 
 
 def _variant(info: EncoderInfo, name: str, weights: Path | None) -> Iterator[str]:

@@ -89,6 +89,7 @@ def _unpack(archive: Path, target: Path, name: str) -> None:
     import numpy as np
     from PIL import Image
 
+    work = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpacking."))
@@ -99,7 +100,6 @@ def _unpack(archive: Path, target: Path, name: str) -> None:
                     Image.fromarray(pixels).save(work / split / f"{i:06d}.png", compress_level=1)
         (work / "complete").write_text("unpacked from " + archive.name + "\n", encoding="utf-8")
         if (target / "complete").is_file():  # another run was faster
-            shutil.rmtree(work, ignore_errors=True)
             return
         shutil.rmtree(target, ignore_errors=True)
         os.replace(work, target)
@@ -109,6 +109,9 @@ def _unpack(archive: Path, target: Path, name: str) -> None:
             where=str(target.parent),
             fix="make room there, and make the folder writable",
         ) from error
+    finally:
+        if work is not None:  # after the rename there is nothing left of it
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def _simulate(root: Path, n: int | None, seed: int, name: str = "") -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchbench.api import EncoderInfo, Preprocess
-from benchbench.cost import CostConfig, footprint, memory
+from benchbench.cost import CostConfig, energy, footprint, memory
 from benchbench.cost.bench import EncoderBench
 from benchbench.cost.energy import Energy, measure_energy
 from benchbench.cost.memory import Peak, measure_alone, measure_peak
@@ -31,11 +31,11 @@ def no_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rapl(folder: Path, zones: dict[str, int], wrap: int = 1_000_000_000) -> None:
-    for name, energy in zones.items():
+    for name, joules in zones.items():
         (folder / name).mkdir(exist_ok=True)
         kind = "core" if name.count(":") == 2 else "psys" if name == "intel-rapl:9" else "package-0"
         (folder / name / "name").write_text(kind + "\n")
-        (folder / name / "energy_uj").write_text(str(energy))
+        (folder / name / "energy_uj").write_text(str(joules))
         (folder / name / "max_energy_range_uj").write_text(str(wrap))
 
 
@@ -288,3 +288,15 @@ def test_the_synthetic_photograph_is_as_hard_to_decode_as_a_real_one() -> None:
     data = photograph_jpeg(4288, 2848)
     assert 250_000 < len(data) < 600_000  # IDRiD's photographs of this size have 362 kB on average
     assert photograph_jpeg(640, 427, 1) == photograph_jpeg(640, 427, 1) != photograph_jpeg(640, 427, 2)
+
+
+def test_the_meters_stop_when_the_work_fails(monkeypatch, tmp_path: Path) -> None:
+    stopped = []
+    monkeypatch.setattr(energy._Rapl, "stop", lambda self: stopped.append(self))
+
+    def work() -> None:
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        measure_energy(work, "cpu", tmp_path, estimate=False)
+    assert len(stopped) == 1

@@ -244,3 +244,8 @@ def test_transfer_and_extra_axes_are_panels_of_their_own(tmp_path: Path) -> None
 )
 def test_folders_are_left_out_of_commands(text: str, expected: str) -> None:
     assert without_folders(text) == expected
+
+
+def test_a_version_that_is_no_number_is_refused_in_plain_words(real_run) -> None:
+    with pytest.raises(BenchError, match="version 'v2'"):
+        freeze(real_run, "v2")
