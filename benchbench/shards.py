@@ -42,11 +42,6 @@ class ShardedRows:
         return cls(artefact, tuple(index["shape"]), np.dtype(index["dtype"]), int(index["shard_rows"]))
 
     @property
-    def key(self) -> str:
-        """Key of the artefact in the store."""
-        return self.artefact.key
-
-    @property
     def notes(self) -> dict[str, Any]:
         """How the rows were computed (device, batch size, seconds); not part of the identity."""
         return dict(json.loads(self.artefact.sound(NOTES).read_bytes()))

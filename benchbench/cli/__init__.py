@@ -78,13 +78,11 @@ class LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.option("--quiet", is_flag=True, help="Print results and errors only.")
 @click.version_option(package_name="benchbench-retina", prog_name="bench")
-@click.pass_context
-def bench(ctx: click.Context, debug: bool, quiet: bool) -> None:
+def bench(debug: bool, quiet: bool) -> None:
     """Benchmark retinal image encoders: same images, same splits, valid tests, measured cost.
 
     Start with:  bench run suites/quickstart.yaml
     """
-    ctx.obj = {"debug": debug}
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     handler.setLevel(logging.WARNING if quiet else logging.INFO)

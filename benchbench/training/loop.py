@@ -261,9 +261,7 @@ class _Run:
                 fix="lower base_lr, set clip_grad: 1.0, or use precision: fp32 or bf16",
             )
         recipe = self.job.recipe
-        value = selection_value(
-            recipe.select_on, self.job.metric, self.job.task, self.job.validation.labels, scores
-        )
+        value = selection_value(recipe.select_on, self.job.metric, self.job.validation.labels, scores)
         self.history.append(value)
         if recipe.select_on == "last" or value > self.best["value"]:
             weights = {k: v.detach().clone() for k, v in self._judged().state_dict().items()}

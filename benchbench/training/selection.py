@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ..api import Task
 
 
-def selection_value(select_on: str, metric: str, task: Task, y: np.ndarray, scores: np.ndarray) -> float:
+def selection_value(select_on: str, metric: str, y: np.ndarray, scores: np.ndarray) -> float:
     """Higher is better.
 
     Args:

@@ -12,7 +12,7 @@ from scipy.special import expit
 from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 from torch import nn
 
-from benchbench.api import HALF, Preprocess, Task
+from benchbench.api import HALF, Preprocess
 from benchbench.context import Part
 from benchbench.training import data
 from benchbench.training.carve import carve_validation
@@ -228,10 +228,9 @@ def test_the_composite_of_2025_is_the_mean_of_f1_auroc_and_kappa():
         + roc_auc_score(y, scores, multi_class="ovr", average="macro")
         + kappa
     ) / 3
-    task = Task("t", "t", "multiclass", ("a", "b", "c"))
-    assert selection_value(
-        "retfound_composite", "macro_auroc", task, y.astype(float), scores
-    ) == pytest.approx(expected)
+    assert selection_value("retfound_composite", "macro_auroc", y.astype(float), scores) == pytest.approx(
+        expected
+    )
 
 
 def test_the_composite_of_several_labels_is_the_mean_over_those_with_both_kinds():
@@ -239,7 +238,6 @@ def test_the_composite_of_several_labels_is_the_mean_over_those_with_both_kinds(
     y = rng.integers(0, 2, (40, 3)).astype(float)
     y[:10, 1], y[:, 2] = np.nan, 0.0
     scores = rng.random((40, 3))
-    task = Task("t", "t", "multilabel", ("a", "b", "c"), columns=("a", "b", "c"))
     expected = []
     for j in (0, 1):
         known = ~np.isnan(y[:, j])
@@ -247,7 +245,7 @@ def test_the_composite_of_several_labels_is_the_mean_over_those_with_both_kinds(
         f1 = f1_score(truth, called, average="macro")
         area = roc_auc_score(truth, scores[known, j])
         expected.append((f1 + area + cohen_kappa_score(truth, called)) / 3)
-    found = selection_value("retfound_composite", "macro_auroc", task, y, scores)
+    found = selection_value("retfound_composite", "macro_auroc", y, scores)
     assert found == pytest.approx(np.mean(expected))
 
 
