@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,9 @@ from report.builder import ORDINAL, FakeTask, typical, write_run
 
 from benchbench.report import write_report
 
+from .driver import chromium, visit
+
 HERE = Path(__file__).parent
-PATIENCE_S = 60
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -26,21 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """Selenium's driver; skips where Chromium or its driver is not installed."""
-    selenium = pytest.importorskip("selenium.webdriver")
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("Chromium and chromedriver are not installed")
-    options = selenium.ChromeOptions()
-    options.binary_location = chromium
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    service = selenium.chrome.service.Service(driver)
-    with selenium.Chrome(options=options, service=service) as found:
-        found.set_script_timeout(120)
-        yield found
+    """Selenium's driver."""
+    with chromium() as driver:
+        yield driver
 
 
 class Opened:
@@ -58,15 +45,7 @@ class Opened:
         driver.get("about:blank")
         for kind in ("browser", "performance"):
             driver.get_log(kind)
-        driver.get(page.as_uri())
-        self._wait(page.as_uri())
-
-    def _wait(self, address: str) -> None:
-        """On a busy machine the driver hands a page over that is still being read."""
-        deadline = time.monotonic() + PATIENCE_S
-        while self.run("return [document.URL, document.readyState]") != [address, "complete"]:
-            assert time.monotonic() < deadline, f"{address} was not read within {PATIENCE_S} seconds"
-            time.sleep(0.05)
+        visit(driver, page)
 
     def devtools(self, method: str, **arguments: Any) -> Any:
         return self.driver.execute_cdp_cmd(method, arguments)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser.driver import chromium, visit
 
 from benchbench.leaderboard.release import freeze_release
 from benchbench.leaderboard.rescore import read_boards
@@ -26,17 +26,8 @@ NAMES = ("alpha", "beta", "gamma")
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver")
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium")
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(shutil.which("chromedriver")))
-    yield driver
-    driver.quit()
+    with chromium() as driver:
+        yield driver
 
 
 def _written(root: Path, out: Path) -> list[Path]:
@@ -62,7 +53,7 @@ def _size(browser: Any, width: int) -> None:
 def test_hostile_texts_do_nothing(browser: Any, tmp_path: Path, real_run: Run) -> None:
     hostile_board(tmp_path / "board", real_run)
     for page in _written(tmp_path / "board", tmp_path / "site"):
-        browser.get(page.as_uri())
+        visit(browser, page)
         assert "pwned" not in browser.title.replace("document.title='pwned'", ""), page.name
         assert browser.execute_script("return document.scripts.length") == 1
         assert browser.execute_script("return document.images.length") == 0
@@ -73,13 +64,13 @@ def test_hostile_texts_do_nothing(browser: Any, tmp_path: Path, real_run: Run) -
 def test_no_page_scrolls_sideways(browser: Any, pages: list[Path], width: int) -> None:
     _size(browser, width)
     for page in pages:
-        browser.get(page.as_uri())
+        visit(browser, page)
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width, page.name
         assert browser.get_log("browser") == [], page.name
 
 
 def test_a_table_sorts_by_its_columns(browser: Any, pages: list[Path]) -> None:
-    browser.get(next(p for p in pages if p.name == "index.html").as_uri())
+    visit(browser, next(p for p in pages if p.name == "index.html"))
     script = "return [...document.querySelector('tbody').rows].map(r => r.cells[{column}].dataset.sort ?? '')"
     buttons = browser.find_elements("css selector", "thead th button")
     buttons[1].click()
@@ -100,7 +91,7 @@ def test_axe_finds_no_serious_fault(browser: Any, pages: list[Path]) -> None:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
         for page in pages:
-            browser.get(page.as_uri())
+            visit(browser, page)
             browser.execute_script(source)
             found = browser.execute_async_script("axe.run().then(arguments[0])")
             serious = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
