@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .api import DatasetInfo, EncoderInfo
 from .contamination import contamination
+from .origin import plugin_identity
 from .plan import Cell, Plan
 from .results import DatasetRecord, EncoderRecord, ProtocolRecord, Row, TaskRecord
 from .store import Artefact
@@ -221,7 +222,14 @@ def protocol_records(plan: Plan) -> tuple[ProtocolRecord, ...]:
     """What run.json says of the protocols."""
     return tuple(
         ProtocolRecord(
-            p.label, p.info.name, p.info.title, p.info.description, p.settings, not p.info.stochastic
+            p.label,
+            p.info.name,
+            p.info.title,
+            p.info.description,
+            p.settings,
+            not p.info.stochastic,
+            p.info.version,
+            " ".join(plugin_identity(p.info.origin).get("plugin", ())[:2]),
         )
         for p in plan.protocols
     )

@@ -172,6 +172,10 @@ class ProtocolRecord:
     description: str
     config: Mapping[str, Any]
     deterministic: bool
+    version: str = ""
+    """Raised when the same inputs give other scores; empty in runs from before it was recorded."""
+    plugin: str = ""
+    """Distribution and version of a third party's plugin that brought it; empty for benchbench's own."""
 
 
 @dataclass(frozen=True)
@@ -275,6 +279,10 @@ class RunInfo:
     def encoder(self, name: str) -> EncoderRecord:
         """The record of the encoder called `name`."""
         return next(e for e in self.encoders if e.name == name)
+
+    def protocol(self, name: str) -> ProtocolRecord:
+        """The record of the protocol called `name`, as in `Row.protocol`."""
+        return next(p for p in self.protocols if p.name == name)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import types
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from benchbench.assemble import build_predictions, cell_records, encoder_record, stamps
+from benchbench.assemble import build_predictions, cell_records, encoder_record, protocol_records, stamps
 from benchbench.errors import StoreError
+from benchbench.origin import Origin
 from benchbench.plugins import registry
 from benchbench.store import Store, content_key
 
@@ -60,3 +62,16 @@ def test_the_contaminated_stamp_follows_where_the_images_came_from(
     cell: Any = types.SimpleNamespace(encoder=state, spec=types.SimpleNamespace(sources=()))
     assert ("CONTAMINATED" in stamps(plan, cell, f"{dataset}/label")) is seen
     assert (dataset in dict(encoder_record(state, [data]).seen)) is seen
+
+
+def test_a_run_says_which_version_of_a_protocol_it_used_and_whose() -> None:
+    """benchbench's own by the card's version, a third party's by its plugin's version too."""
+    own = registry().protocol("linear_probe")
+    foreign = dataclasses.replace(
+        own, version="7", origin=Origin("benchbench-other", "1.2", "other", "other")
+    )
+    plans = [types.SimpleNamespace(label=p.name, info=p, settings={}, config=None) for p in (own, foreign)]
+    plan: Any = types.SimpleNamespace(protocols=plans)
+    first, second = protocol_records(plan)
+    assert (first.version, first.plugin) == (own.version, "")
+    assert (second.version, second.plugin) == ("7", "benchbench-other 1.2")

@@ -61,9 +61,16 @@ def submit(
     """Pack the encoders of RUN as submissions, one folder each, and check them. Uses no network."""
     from pydantic import ValidationError
 
-    from ..leaderboard.bundle import Declaration, bundle_of, encoder_record, write_bundle
+    from ..leaderboard.bundle import (
+        Declaration,
+        bundle_files,
+        bundle_of,
+        bundle_place,
+        encoder_record,
+        write_bundle,
+    )
     from ..leaderboard.spec import choose_spec, read_specs
-    from ..leaderboard.validate import check_place, validate
+    from ..leaderboard.validate import check_place, validate_files
     from ..results import read_run
 
     done = read_run(run)
@@ -80,8 +87,10 @@ def submit(
             raise BenchError(
                 "This cannot be submitted.", details=faults, fix="mend these options or card"
             ) from error
+        # checked before anything is written: what is refused must not lie among the submissions
+        checked = validate_files(bundle_files(bundle, spec), specs, f"{encoder} of {run}")
+        check_place(bundle_place(bundle, root), checked)
         folder = write_bundle(bundle, spec, root)
-        check_place(folder, validate(folder, specs))
         size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
         click.echo(f"{folder}  ({size / 1024:.0f} KiB)")
     click.echo(

@@ -26,16 +26,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from ..errors import BenchError, did_you_mean
-from ..results import EncoderRecord, Row, Run
+from ..results import EncoderRecord, Row, Run, RunInfo
 from ..store import atomic_write
-from .freeze import panel_id, test_tables
+from .answers import answering_rows
+from .freeze import test_tables
 from .guard import has_hidden_characters, score_columns
 from .spec import Date, Sha256, Slug, Spec, SpecPanel, Strict, hashed, own_slug, slug
 
 if TYPE_CHECKING:
     import numpy as np
 
-SUBMISSION_SCHEMA = 1
+SUBMISSION_SCHEMA = 2
 MAX_COST_LINES, MAX_COST_COLUMNS = 300, 40
 
 
@@ -111,8 +112,11 @@ class Result(Strict):
     panel: Slug
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     cell_id: Hex
+    image_fingerprint: Hex
     split_fingerprint: Hex
     label_fingerprint: Hex
+    protocol_version: Line
+    protocol_plugin: Line
     config: Annotated[str, Field(max_length=4000)]
     stamps: Line
     claimed: float | None
@@ -222,23 +226,14 @@ def bundle_of(run: Run, encoder: str, spec: Spec, declaration: Declaration) -> B
         BenchError: the run does not answer the whole spec, or a value does not fit a submission.
     """
     record = encoder_record(run, encoder)
-    rows = {(panel_id(r), r.seed): r for r in run.rows if r.encoder == encoder and r.status == "done"}
-    wanted = [(panel, seed) for panel in spec.panels for seed in panel.seeds]
-    missing = [f"{panel.id}, seed {seed}" for panel, seed in wanted if (panel.id, seed) not in rows]
-    if missing:
-        raise BenchError(
-            f"{encoder} has no result for {len(missing)} of the {len(wanted)} cells of {spec.name}.",
-            where=str(run.folder),
-            details=missing[:10],
-            fix="a submission answers the whole spec: run what is missing, then submit again",
-        )
+    rows = answering_rows(run, encoder, spec)
     tables = test_tables(run)
     scores, results = {}, []
-    for panel, seed in wanted:
+    for panel, seed in ((p, s) for p in spec.panels for s in p.seeds):
         row = rows[panel.id, seed]
         table = tables[row.cell_id, row.task]
         scores[panel.id, seed] = _scores(table, spec, panel, row)
-        results.append(_result(row, panel, _claim(table, row)))
+        results.append(_result(run.info, row, panel, _claim(table, row)))
     submission = Submission(
         schema_version=SUBMISSION_SCHEMA,
         spec=spec.name,
@@ -271,23 +266,32 @@ def _scores(table: Any, spec: Spec, panel: SpecPanel, row: Row) -> np.ndarray:
 
 
 def _claim(table: Any, row: Row) -> float | None:
-    """The submitter's own value of one cell."""
+    """The submitter's own value of one cell, by the code of the report."""
     import numpy as np
 
-    from .rescore import plain_value
+    from ..analysis.cases import Cases
+    from ..analysis.judge import Rules, judge
 
     labels = np.stack([np.atleast_1d(np.asarray(y, dtype=np.float64)) for y in table["y_true"]])
     scores = np.stack([np.atleast_1d(s) for s in table["scores"]]).astype(np.float64)
-    return plain_value(row.metric, labels[:, 0] if row.kind != "multilabel" else labels, scores)
+    labels = labels if row.kind == "multilabel" else labels[:, 0]
+    nobody = np.full(len(labels), "", dtype=object)
+    cases = Cases(("", "", "", ()), labels, None, False, nobody, {"this": {0: scores}}, {}, {}, {})
+    classes = tuple(str(k) for k in range(scores.shape[1]))
+    return judge(cases, "", "", row.metric, classes, Rules(None, 0.05, None)).estimates[0].value
 
 
-def _result(row: Row, panel: SpecPanel, claimed: float | None) -> Result:
+def _result(info: RunInfo, row: Row, panel: SpecPanel, claimed: float | None) -> Result:
+    protocol = info.protocol(row.protocol)
     return Result(
         panel=panel.id,
         seed=row.seed,
         cell_id=row.cell_id,
+        image_fingerprint=info.dataset(row.dataset).image_fingerprint,
         split_fingerprint=row.split_fingerprint,
         label_fingerprint=row.label_fingerprint,
+        protocol_version=protocol.version,
+        protocol_plugin=protocol.plugin,
         config=row.config,
         stamps=row.stamps,
         claimed=None if claimed is None else round(claimed, 6),
@@ -378,13 +382,18 @@ def bundle_files(bundle: Bundle, spec: Spec) -> dict[str, bytes]:
     return files
 
 
+def bundle_place(bundle: Bundle, root: Path) -> Path:
+    """The folder of a submission in a leaderboard's folder."""
+    return root / "submissions" / bundle.submission.spec / bundle.submission.folder
+
+
 def write_bundle(bundle: Bundle, spec: Spec, root: Path) -> Path:
     """Write a submission to its place in a leaderboard's folder.
 
     Raises:
         BenchError: the place is taken by another submission.
     """
-    folder = root / "submissions" / spec.name / bundle.submission.folder
+    folder = bundle_place(bundle, root)
     files = bundle_files(bundle, spec)
     if folder.exists():
         present = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

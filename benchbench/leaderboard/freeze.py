@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import BenchError
-from ..results import Row, Run
+from ..results import ProtocolRecord, Row, Run
 from ..store import atomic_write
 from .spec import (
     LABEL_COLUMNS,
@@ -154,11 +154,11 @@ def _rows_by_panel(run: Run) -> dict[str, list[Row]]:
 def _panels(
     run: Run, rows: Mapping[str, list[Row]], tests: Mapping[str, pd.DataFrame]
 ) -> tuple[tuple[SpecPanel, ...], tuple[SpecTestSet, ...]]:
-    titles = {p.name: p.title for p in run.info.protocols}
     panels: list[SpecPanel] = []
     test_sets: dict[tuple[str, ...], SpecTestSet] = {}
     for name, members in rows.items():
         row = members[0]
+        protocol = _protocol(run, row)
         images = tuple(sorted(hashed(row.dataset, "image", str(i)) for i in tests[name]["image_id"]))
         if images not in test_sets:
             digest = hashlib.sha256("".join(images).encode()).hexdigest()[:8]
@@ -172,7 +172,9 @@ def _panels(
                 source_task=row.source_task,
                 protocol=row.protocol,
                 protocol_kind=row.protocol_kind,
-                protocol_title=titles.get(row.protocol, row.protocol),
+                protocol_title=protocol.title,
+                protocol_version=protocol.version,
+                protocol_plugin=protocol.plugin,
                 config=json.loads(row.config),
                 deterministic=row.deterministic,
                 axes=row.axis,
@@ -181,6 +183,17 @@ def _panels(
             )
         )
     return tuple(panels), tuple(test_sets.values())
+
+
+def _protocol(run: Run, row: Row) -> ProtocolRecord:
+    record = run.info.protocol(row.protocol)
+    if not record.version:
+        raise BenchError(
+            f"This run does not say which version of {row.protocol} it was made with.",
+            where=str(run.folder / "run.json"),
+            fix="run the suite again with this version of benchbench; what is in the store is not computed anew",
+        )
+    return record
 
 
 def _labels(run: Run, dataset: str, panels: Iterable[SpecPanel], tests: Mapping[str, pd.DataFrame]) -> bytes:

@@ -101,9 +101,7 @@ def _read_folder(root: Path, limits: Limits) -> Mapping[str, bytes]:
     faults: list[str] = []
     sizes: dict[str, int] = {}
     _list_folder(root, "", sizes, faults, limits)
-    _check_sizes(sizes, faults, limits)
-    if faults:
-        raise Refused(faults, str(root))
+    check_sizes(sizes, limits, faults, str(root))
     return {name: _read_file(root / name, size) for name, size in sizes.items()}
 
 
@@ -196,9 +194,7 @@ def _read_members(archive: zipfile.ZipFile, path: Path, limits: Limits) -> Mappi
             faults.append(f"{shown(member.filename)} is in the archive twice")
         else:
             sizes[member.filename] = member.file_size
-    _check_sizes(sizes, faults, limits)
-    if faults:
-        raise Refused(faults, str(path))
+    check_sizes(sizes, limits, faults, str(path))
     return {name: _read_member(archive, name, size, path) for name, size in sizes.items()}
 
 
@@ -225,7 +221,21 @@ def _read_member(archive: zipfile.ZipFile, name: str, size: int, path: Path) -> 
     return data
 
 
-def _check_sizes(sizes: Mapping[str, int], faults: list[str], limits: Limits) -> None:
+def check_sizes(
+    sizes: Mapping[str, int], limits: Limits = LIMITS, found: Sequence[str] = (), where: str = ""
+) -> None:
+    """Refuse files that do not belong to a submission, or that are too large.
+
+    Args:
+        sizes: Bytes by name within the submission.
+        limits: How large it may be.
+        found: Faults that are known already and are refused together with these.
+        where: Where the files are, for the message.
+
+    Raises:
+        Refused: every fault, those of `found` first.
+    """
+    faults = list(found)
     for name, size in sizes.items():
         if name in JSON_FILES:
             allowed = limits.json
@@ -240,6 +250,8 @@ def _check_sizes(sizes: Mapping[str, int], faults: list[str], limits: Limits) ->
         faults.append(f"there are more than {limits.files} files")
     if sum(sizes.values()) > limits.bundle:
         faults.append(f"the files have more than {_mib(limits.bundle)} together")
+    if faults:
+        raise Refused(faults, where)
 
 
 def _mib(size: int) -> str:

@@ -291,21 +291,6 @@ def values_of(spec: Spec, bundle: Bundle, labels: Mapping[str, Labels]) -> dict[
     return {panel: e.value for panel, e in _alone(spec, "this", bundle, labels).items()}
 
 
-def plain_value(metric: str, labels: np.ndarray, scores: np.ndarray) -> float | None:
-    """The value of one system on one test set; labels (n,) or (n, L), scores (n, K)."""
-    import numpy as np
-
-    from ..analysis.cases import Cases
-    from ..analysis.judge import Rules, judge
-
-    nobody = np.full(len(labels), "", dtype=object)
-    cases = Cases(("", "", "", ()), labels, None, False, nobody, {"this": {0: scores}}, {}, {}, {})
-    judged = judge(
-        cases, "", "", metric, tuple(str(k) for k in range(scores.shape[1])), Rules(None, 0.05, None)
-    )
-    return judged.estimates[0].value
-
-
 def _tier(
     spec: Spec, bundle: Bundle, labels: Mapping[str, Labels], second_runs: Mapping[str, Bundle]
 ) -> tuple[str, str, float | None]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SPEC_SCHEMA = 1
+SPEC_SCHEMA = 2
 VERSION = r"^[0-9]+(\.[0-9]+)*$"
 LABEL_COLUMNS = ("task", "image", "patient", "label")
 
@@ -53,6 +53,12 @@ class Strict(BaseModel):
     """Base of everything that is read from files: strict, no unknown keys, no NaN."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class _Versioned(BaseModel):
+    """The one field of a file that says how to read the others."""
+
+    schema_version: int
 
 
 class SpecDataset(Strict):
@@ -102,6 +108,9 @@ class SpecPanel(Strict):
     protocol: str
     protocol_kind: str
     protocol_title: str
+    protocol_version: Annotated[str, Field(min_length=1)]
+    protocol_plugin: str
+    """Distribution and version of a third party's plugin; empty for benchbench's own protocols."""
     config: Mapping[str, Any]
     deterministic: bool
     axes: Mapping[str, str]
@@ -213,15 +222,24 @@ def same_name(text: str) -> str:
 def read_spec(path: Path) -> Spec:
     """Read a spec's file."""
     try:
-        spec = Spec.model_validate_json(path.read_bytes())
+        data = path.read_bytes()
+        schema = _Versioned.model_validate_json(data).schema_version
+        if schema > SPEC_SCHEMA:
+            raise BenchError(
+                f"This spec was written by a newer benchbench (schema {schema}).",
+                where=str(path),
+                fix="upgrade benchbench-retina",
+            )
+        if schema < SPEC_SCHEMA:
+            raise BenchError(
+                f"This spec was written by an older benchbench (schema {schema}), which did not record the versions of "
+                "protocols.",
+                where=str(path),
+                fix="run its suite again and freeze it anew with: bench leaderboard spec RUN --to DIR",
+            )
+        spec = Spec.model_validate_json(data)
     except (OSError, ValidationError) as error:
         raise BenchError(f"The spec cannot be read: {error}", where=str(path)) from error
-    if spec.schema_version > SPEC_SCHEMA:
-        raise BenchError(
-            f"This spec was written by a newer benchbench (schema {spec.schema_version}).",
-            where=str(path),
-            fix="upgrade benchbench-retina",
-        )
     if path.stem != spec.name:
         raise BenchError(f"The spec {spec.name} must be in a file of that name.", where=str(path))
     return spec

@@ -17,7 +17,18 @@ from pydantic import ValidationError
 from ..errors import BenchError, did_you_mean
 from ..store import canonical
 from .bundle import SUBMISSION_SCHEMA, Bundle, Cost, Environment, Result, Submission
-from .guard import JSON_FILES, LIMITS, Limits, Refused, gunzip, parse_json, parse_scores, read_bundle, shown
+from .guard import (
+    JSON_FILES,
+    LIMITS,
+    Limits,
+    Refused,
+    check_sizes,
+    gunzip,
+    parse_json,
+    parse_scores,
+    read_bundle,
+    shown,
+)
 from .spec import Spec, SpecPanel, Strict, same_name
 
 if TYPE_CHECKING:
@@ -41,10 +52,27 @@ def validate(path: Path, specs: Mapping[str, Spec], limits: Limits = LIMITS) -> 
     Raises:
         Refused: every fault that was found, by file.
     """
+    return validate_files(read_bundle(path, limits), specs, str(path), limits)
+
+
+def validate_files(
+    files: Mapping[str, bytes], specs: Mapping[str, Spec], where: str, limits: Limits = LIMITS
+) -> Bundle:
+    """`validate` of files that were read, or are not written yet.
+
+    Args:
+        files: Content by name within the submission, as `bundle.bundle_files` gives it.
+        specs: The leaderboard's specs, by name.
+        where: Whose files they are, for the message.
+
+    Raises:
+        Refused: every fault that was found, by file.
+    """
+    check_sizes({name: len(data) for name, data in files.items()}, limits)
     try:
-        return _checked(read_bundle(path, limits), specs, limits)
+        return _checked(files, specs, limits)
     except Refused as refused:
-        raise Refused(refused.faults, refused.where or str(path)) from refused
+        raise Refused(refused.faults, where) from refused
 
 
 def _checked(files: Mapping[str, bytes], specs: Mapping[str, Spec], limits: Limits) -> Bundle:
@@ -91,6 +119,13 @@ def _record(kind: type[Record], files: Mapping[str, bytes], name: str, limits: L
     version = parsed.get("schema_version") if isinstance(parsed, dict) else None
     if kind is Submission and isinstance(version, int) and version > SUBMISSION_SCHEMA:
         raise Refused([f"{name} was written by a newer benchbench (schema_version {version})"])
+    if kind is Submission and isinstance(version, int) and version < SUBMISSION_SCHEMA:
+        raise Refused(
+            [
+                f"{name} was written by an older benchbench (schema_version {version}), which did not say all that is "
+                "compared now: pack the run again with bench submit"
+            ]
+        )
     try:
         return kind.model_validate_json(json.dumps(parsed))
     except ValidationError as error:
@@ -157,6 +192,12 @@ def _result_faults(submission: Submission, spec: Spec) -> Iterable[str]:
 
 
 def _cell_faults(result: Result, panel: SpecPanel, spec: Spec) -> Iterable[str]:
+    images = spec.dataset(panel.dataset).image_fingerprint
+    if result.image_fingerprint != images:
+        yield (
+            f"image_fingerprint is {shown(result.image_fingerprint)}, the spec says {images!r}: other images were "
+            "used, for instance another release, or copies that were resized, re-encoded or retouched"
+        )
     split = spec.dataset(panel.dataset).split_fingerprint
     if result.split_fingerprint != split:
         yield f"split_fingerprint is {shown(result.split_fingerprint)}, the spec says {split!r}: another split was used"
@@ -167,6 +208,10 @@ def _cell_faults(result: Result, panel: SpecPanel, spec: Spec) -> Iterable[str]:
     config = _collect([], lambda: parse_json(result.config.encode(), "config"))
     if config is None or canonical(config) != canonical(dict(panel.config)):
         yield f"config is {shown(result.config)}, which is not the protocol's setting in the spec"
+    for field in ("protocol_version", "protocol_plugin"):
+        found, wanted = getattr(result, field), getattr(panel, field)
+        if found != wanted:
+            yield f"{field} is {shown(found)}, the spec says {wanted!r}: another version of the protocol was used"
     if not spec.demonstration:
         for stamp, why in DEMONSTRATION_ONLY.items():
             if stamp in result.stamps.split():

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from benchbench.analysis import analyse
+from benchbench.cli import bench
 from benchbench.errors import BenchError
 from benchbench.leaderboard.bundle import Declaration, bundle_of, without_folders, write_bundle
 from benchbench.leaderboard.freeze import freeze, write_spec
+from benchbench.leaderboard.guard import Refused
 from benchbench.leaderboard.rescore import REPRODUCED, RESCORED, SELF_REPORTED, read_boards
 from benchbench.leaderboard.site import build_site
 from benchbench.leaderboard.spec import labels_file
@@ -109,6 +114,91 @@ def test_a_run_without_every_cell_cannot_be_submitted(tmp_path: Path, real_run: 
         bundle_of(partial, "alpha", frozen.spec, Declaration("Group", "2026-01-01", PLUGIN))
 
 
+def _with_datasets(run: Run, **changes: Any) -> Run:
+    datasets = tuple(dataclasses.replace(d, **changes) for d in run.info.datasets)
+    return dataclasses.replace(run, info=dataclasses.replace(run.info, datasets=datasets))
+
+
+def _with_protocols(run: Run, **changes: Any) -> Run:
+    protocols = tuple(dataclasses.replace(p, **changes) for p in run.info.protocols)
+    return dataclasses.replace(run, info=dataclasses.replace(run.info, protocols=protocols))
+
+
+@pytest.mark.parametrize("fingerprint", ["ab" * 16, "0" * 32, ""])
+def test_a_run_on_other_images_cannot_be_submitted(real_run: Run, fingerprint: str) -> None:
+    spec = freeze(real_run, "1").spec
+    other = _with_datasets(real_run, image_fingerprint=fingerprint)
+    with pytest.raises(BenchError, match="Your images are not those of fake@1: the files of idrid differ"):
+        bundle_of(other, "alpha", spec, Declaration("Group", "2026-01-01", PLUGIN))
+
+
+def test_the_images_that_a_transfer_was_trained_on_count_too(tmp_path: Path) -> None:
+    tasks = (builder.FakeTask("idrid/referable", n=60), builder.FakeTask("aptos2019/referable", n=70))
+    cell = builder.FakeCell("alpha", "aptos2019/referable", "idrid/referable", "transfer")
+    run = read_run(
+        make_run(tmp_path / "run", ENCODERS[:1], tasks=tasks, protocols=("transfer",), cells=(cell,))
+    )
+    spec = freeze(run, "1").spec
+    source, target = run.info.datasets
+    datasets = (dataclasses.replace(source, image_fingerprint="ab" * 16), target)
+    other = dataclasses.replace(run, info=dataclasses.replace(run.info, datasets=datasets))
+    with pytest.raises(BenchError, match="the files of idrid differ"):
+        bundle_of(other, "alpha", spec, Declaration("Group", "2026-01-01", PLUGIN))
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"version": "2"}, "linear_probe: version 2, the spec says version 1"),
+        ({"version": ""}, "linear_probe: version not recorded, the spec says version 1"),
+        ({"plugin": "benchbench-other 1.0"}, "version 1 of benchbench-other 1.0, the spec says version 1"),
+    ],
+)
+def test_a_run_by_another_version_of_a_protocol_cannot_be_submitted(
+    real_run: Run, change: dict[str, str], named: str
+) -> None:
+    spec = freeze(real_run, "1").spec
+    with pytest.raises(BenchError, match="other versions of protocols than fake@1") as refusal:
+        bundle_of(
+            _with_protocols(real_run, **change), "alpha", spec, Declaration("Group", "2026-01-01", PLUGIN)
+        )
+    assert named in refusal.value.block()
+
+
+def test_a_spec_is_not_frozen_from_a_run_that_names_no_version_of_its_protocol(real_run: Run) -> None:
+    with pytest.raises(BenchError, match="does not say which version of linear_probe"):
+        freeze(_with_protocols(real_run, version=""), "1")
+
+
+def test_a_spec_of_an_older_benchbench_is_refused_in_words(place: Place) -> None:
+    path = place.root / "spec" / f"{place.spec.name}.json"
+    old = json.loads(path.read_text())
+    old["schema_version"] = 1
+    for panel in old["panels"]:
+        del panel["protocol_version"], panel["protocol_plugin"]
+    path.write_text(json.dumps(old))
+    with pytest.raises(BenchError, match=r"older benchbench \(schema 1\)"):
+        read_boards(place.root)
+
+
+def test_a_refused_submission_leaves_nothing_behind(tmp_path: Path) -> None:
+    names = ("efficientnet_lite0", "efficientnet_lite2")
+    sound, stamped = (
+        make_run(tmp_path / folder, names, stamps=stamps)
+        for folder, stamps in (("sound", ""), ("stamped", "SYNTHETIC"))
+    )
+    board = tmp_path / "board"
+    write_spec(freeze(read_run(sound), "1"), board)
+    words = ["--to", str(board), "--submitter", "Group", "--encoder", names[0]]
+    refused = CliRunner().invoke(bench, ["submit", str(stamped), *words])
+    assert isinstance(refused.exception, Refused)
+    assert "efficientnet_lite0" in refused.exception.where
+    assert not (board / "submissions").exists()
+    mended = CliRunner().invoke(bench, ["submit", str(sound), *words])
+    assert mended.exit_code == 0, mended.exception
+    assert len(read_boards(board)[0].entries) == 1
+
+
 def test_a_spec_needs_a_finished_cell_of_every_task(tmp_path: Path) -> None:
     failures = tuple((name, "idrid/grade", "out of memory") for name in ENCODERS)
     with pytest.raises(BenchError, match="idrid__grade__linear_probe: nothing finished"):
@@ -151,8 +241,6 @@ def test_changed_labels_are_refused(place: Place) -> None:
 
 
 def test_labels_that_may_not_be_published_stay_out_of_the_leaderboard(tmp_path: Path, real_run: Run) -> None:
-    import dataclasses
-
     dataset = dataclasses.replace(real_run.info.datasets[0], redistributable=False)
     info = dataclasses.replace(real_run.info, datasets=(dataset,))
     frozen = freeze(dataclasses.replace(real_run, info=info), "1")

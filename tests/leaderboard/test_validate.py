@@ -163,6 +163,7 @@ FAULTS: dict[str, tuple[Callable[[Place], None], str]] = {
         "submission.json: plugin: Field required",
     ),
     "a newer schema": (_set("schema_version", to=99), "newer benchbench (schema_version 99)"),
+    "an older schema": (_set("schema_version", to=1), "older benchbench (schema_version 1)"),
     "a terminal escape": (_set("encoder", "title", to="x\x1b[2Jy"), "control or invisible characters"),
     "reversed writing": (_set("submitter", "name", to="abc\u202ecba"), "control or invisible characters"),
     "an endless name": (
@@ -176,6 +177,15 @@ FAULTS: dict[str, tuple[Callable[[Place], None], str]] = {
         "submission.json: spec: String should match pattern",
     ),
     "another spec": (_set("spec_sha256", to="0" * 64), "spec_sha256 is not that of fake@1"),
+    "other images": (_set("results", 0, "image_fingerprint", to="ab" * 16), "other images were used"),
+    "another version of a protocol": (
+        _set("results", 0, "protocol_version", to="2"),
+        "protocol_version is '2', the spec says '1'",
+    ),
+    "another plugin's protocol": (
+        _set("results", 0, "protocol_plugin", to="benchbench-other 1.0"),
+        "protocol_plugin is 'benchbench-other 1.0', the spec says ''",
+    ),
     "another split": (_set("results", 0, "split_fingerprint", to="ab" * 16), "another split was used"),
     "other labels": (_set("results", 0, "label_fingerprint", to="ab" * 16), "other labels were used"),
     "other settings": (

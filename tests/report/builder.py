@@ -284,7 +284,7 @@ def _info(spec: FakeRun) -> RunInfo:
     )
     protocols = tuple(
         ProtocolRecord(
-            p, p, p.replace("_", " "), "Trained on cached embeddings.", {"C": 1.0}, len(spec.seeds) == 1
+            p, p, p.replace("_", " "), "Trained on cached embeddings.", {"C": 1.0}, len(spec.seeds) == 1, "1"
         )
         for p in spec.protocols
     )
