@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA_VERSION = 1
+_COPY_AGAIN = "run the suite again (finished cells come from the store), or copy the run's folder again"
 
 PREDICTION_COLUMNS = ("cell_id", "task", "split", "image_id", "group", "y_true", "scores")
 """``split`` is "test" or "validation"; ``group`` the patient (or "" where unknown); ``y_true`` the class code
@@ -338,6 +340,13 @@ def read_rows(path: Path) -> tuple[Row, ...]:
                 fix="run the suite again with this version of benchbench",
             )
         for record in reader:
+            if None in record or None in record.values():  # what csv puts for columns too many or too few
+                raise BenchError(
+                    f"rows.csv has a line that does not have the {len(reader.fieldnames or ())} columns of its header: "
+                    "the file was cut short or edited.",
+                    where=f"{path}:{reader.line_num}",
+                    fix=_COPY_AGAIN,
+                )
             try:
                 rows.append(Row(**{k: parse[str(kinds[k])](record[k]) for k in kinds}))
             except (ValueError, TypeError) as error:
@@ -377,12 +386,45 @@ def read_predictions(path: Path) -> pd.DataFrame:
         raise BenchError(
             f"predictions.parquet is damaged or is not a parquet file: {str(error).splitlines()[0]}",
             where=str(path),
-            fix="run the suite again (finished cells come from the store), or copy the run's folder again",
+            fix=_COPY_AGAIN,
         ) from error
     missing = set(PREDICTION_COLUMNS) - set(frame.columns)
     if missing:
         raise BenchError(f"predictions.parquet lacks the columns {sorted(missing)}.", where=str(path))
+    _check_scores(path, frame)
     return frame
+
+
+def _check_scores(path: Path, frame: pd.DataFrame) -> None:
+    """Refuse scores that are no finite numbers: a run never writes any, and nothing downstream can use them."""
+    import pyarrow.compute as pc
+    from pyarrow import parquet, types
+
+    if frame.empty:
+        return
+    column = parquet.read_table(path, columns=["scores"])["scores"]  # as Arrow: one array, not one a row
+    kind = column.type.value_type if types.is_list(column.type) else None
+    if kind is None or not any(
+        is_kind(kind) for is_kind in (types.is_floating, types.is_integer, types.is_null)
+    ):
+        raise BenchError(
+            f"predictions.parquet holds {column.type} as scores, not lists of numbers.",
+            where=str(path),
+            fix=_COPY_AGAIN,
+        )
+    values = pc.list_flatten(column)
+    if column.null_count or not pc.all(pc.fill_null(pc.is_finite(values), False)).as_py():
+        bad = next(i for i, scores in enumerate(column.to_pylist()) if not _finite(scores))
+        found = frame.iloc[bad]
+        raise BenchError(
+            "predictions.parquet holds scores that are missing, NaN or infinite, which a run never writes.",
+            where=f"{path}, row {bad + 1}: cell {found['cell_id']}, {found['task']}, image {found['image_id']}",
+            fix=_COPY_AGAIN,
+        )
+
+
+def _finite(scores: list[float | None] | None) -> bool:
+    return scores is not None and all(s is not None and math.isfinite(s) for s in scores)
 
 
 def to_json(record: Any) -> str:

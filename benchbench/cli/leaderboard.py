@@ -118,14 +118,37 @@ def _plugin(run: Run, encoder: str) -> tuple[str, str]:
 
 
 @click.command()
-@click.argument("submission", type=_path)
+@click.argument("submissions", type=_path, nargs=-1, required=True, metavar="SUBMISSION...")
 @_board
 @_labels
-def validate(submission: Path, root: Path | None, label_folders: tuple[Path, ...]) -> int:
-    """Check a SUBMISSION, a folder or a zip archive, and show its re-scored values.
+def validate(submissions: tuple[Path, ...], root: Path | None, label_folders: tuple[Path, ...]) -> int:
+    """Check each SUBMISSION, a folder or a zip archive, and show its re-scored values.
 
-    Nothing of the submission is executed or unpacked.
+    Nothing of a submission is executed or unpacked.
     """
+    from ..leaderboard.guard import Refused
+
+    refused = []
+    for submission in submissions:
+        if len(submissions) > 1:
+            click.echo(f"{submission}")
+        try:
+            _validate(submission, root, label_folders)
+        except Refused as error:
+            if len(submissions) == 1:
+                raise
+            click.echo(error.block())
+            refused.append(str(submission))
+    if refused:
+        raise BenchError(
+            f"{len(refused)} of {len(submissions)} submissions are refused; their faults are listed above.",
+            details=refused,
+            fix="mend these and run bench validate again",
+        )
+    return EXIT_OK
+
+
+def _validate(submission: Path, root: Path | None, label_folders: tuple[Path, ...]) -> None:
     from ..leaderboard.spec import read_specs
     from ..leaderboard.validate import check_place, find_leaderboard
     from ..leaderboard.validate import validate as check
@@ -138,7 +161,6 @@ def validate(submission: Path, root: Path | None, label_folders: tuple[Path, ...
     spec = specs[bundle.submission.spec]
     click.echo(f"Accepted: {bundle.submission.encoder.title!r} for {spec.name}.")
     _echo_values(spec, bundle, (root / "spec", *label_folders))
-    return EXIT_OK
 
 
 def _echo_values(spec: Spec, bundle: Bundle, folders: tuple[Path, ...]) -> None:

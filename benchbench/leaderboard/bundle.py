@@ -29,9 +29,9 @@ from ..errors import BenchError, did_you_mean
 from ..results import EncoderRecord, Row, Run, RunInfo
 from ..store import atomic_write
 from .answers import answering_rows
-from .freeze import test_tables
+from .freeze import test_table, test_tables
 from .guard import has_hidden_characters, score_columns
-from .spec import Date, Sha256, Slug, Spec, SpecPanel, Strict, hashed, own_slug, slug
+from .spec import Date, Sha256, Slug, Spec, SpecPanel, Strict, hashed, own_slug
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,7 +79,7 @@ class EncoderCard(Strict):
     parameters: Annotated[int, Field(gt=0)] | None
     preprocess: Line
     pooling: Line
-    precision: Line
+    precision: Literal["fp32", "bf16", "fp16"]
     licence: Line
     citation: Paragraph
     weights_status: Literal["verified", "unknown", "package", "downloaded", "untrained"]
@@ -143,10 +143,10 @@ class Submission(Strict):
     def folder(self) -> str:
         """Where the submission lives below its spec's folder; its identifier."""
         digest = self.encoder.weights_sha256
-        precision = "" if self.encoder.precision == "fp32" else f".{slug(self.encoder.precision)}"
-        submitter = own_slug(
-            self.submitter.name.replace("_", "-")
-        )  # a double underscore parts it from the encoder
+        precision = "" if self.encoder.precision == "fp32" else f".{self.encoder.precision}"
+        # a double underscore parts submitter and encoder and stands for an encoder's slash, so a submitter has none:
+        # its underscores become hyphens, its slashes single underscores
+        submitter = own_slug(re.sub("/+", "_", self.submitter.name.replace("_", "-")))
         who = f"{submitter}__{own_slug(self.encoder.name)}{precision}"
         return f"{who}/{digest[:12] if digest else 'random-weights'}"
 
@@ -231,7 +231,7 @@ def bundle_of(run: Run, encoder: str, spec: Spec, declaration: Declaration) -> B
     scores, results = {}, []
     for panel, seed in ((p, s) for p in spec.panels for s in p.seeds):
         row = rows[panel.id, seed]
-        table = tables[row.cell_id, row.task]
+        table = test_table(tables, run, row)
         scores[panel.id, seed] = _scores(table, spec, panel, row)
         results.append(_result(run.info, row, panel, _claim(table, row)))
     submission = Submission(

@@ -64,7 +64,7 @@ def freeze(run: Run, version: str) -> Frozen:
         )
     rows = _rows_by_panel(run)
     tables = test_tables(run)
-    tests = {name: tables[rows[name][0].cell_id, rows[name][0].task] for name in rows}
+    tests = {name: test_table(tables, run, found[0]) for name, found in rows.items()}
     panels, test_sets = _panels(run, rows, tests)
     tasks = sorted({p.task for p in panels} | {p.source_task for p in panels})
     datasets = list(dict.fromkeys(t.rpartition("/")[0] for t in tasks))
@@ -134,6 +134,22 @@ def test_tables(run: Run) -> Mapping[tuple[str, str], pd.DataFrame]:
         (str(c), str(t)): part
         for (c, t), part in frame.groupby(["cell_id", "task"], sort=False, observed=True)
     }
+
+
+def test_table(tables: Mapping[tuple[str, str], pd.DataFrame], run: Run, row: Row) -> pd.DataFrame:
+    """The test predictions of a finished row.
+
+    Raises:
+        BenchError: there are none, because a file of the run was cut or changed.
+    """
+    if (row.cell_id, row.task) not in tables:
+        raise BenchError(
+            f"There are no test predictions of {row.encoder} on {row.task} by {row.protocol}, "
+            "though rows.csv says that they are done.",
+            where=str(run.folder / "predictions.parquet"),
+            fix="run the suite again (finished cells come from the store), or copy the run's folder again",
+        )
+    return tables[row.cell_id, row.task]
 
 
 def _rows_by_panel(run: Run) -> dict[str, list[Row]]:

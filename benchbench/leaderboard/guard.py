@@ -183,19 +183,29 @@ def _check_directory(path: Path, limits: Limits) -> None:
 def _read_members(archive: zipfile.ZipFile, path: Path, limits: Limits) -> Mapping[str, bytes]:
     faults: list[str] = []
     sizes: dict[str, int] = {}
-    members = [m for m in archive.infolist() if not (m.is_dir() and m.filename in ("predictions/",))]
-    if len(members) > limits.files:
+    if len(archive.infolist()) > limits.files:
         raise Refused([f"the archive holds more than {limits.files} files"], str(path))
-    for member in members:
+    prefix = _wrapping_folder([m.filename for m in archive.infolist()])
+    for member in archive.infolist():
+        name = member.filename.removeprefix(prefix)
         fault = _member_fault(member)
         if fault:
             faults.append(fault)
-        elif member.filename in sizes:
-            faults.append(f"{shown(member.filename)} is in the archive twice")
+        elif member.is_dir() and name in ("", "predictions/"):
+            continue
+        elif name in sizes:
+            faults.append(f"{shown(name)} is in the archive twice")
         else:
-            sizes[member.filename] = member.file_size
+            sizes[name] = member.file_size
     check_sizes(sizes, limits, faults, str(path))
-    return {name: _read_member(archive, name, size, path) for name, size in sizes.items()}
+    return {name: _read_member(archive, prefix + name, size, path) for name, size in sizes.items()}
+
+
+def _wrapping_folder(names: Sequence[str]) -> str:
+    """``folder/`` where an archive holds the submission within one folder, as many programs pack it; else nothing."""
+    first = {name.partition("/")[0] for name in names}
+    prefix = f"{first.pop()}/" if len(first) == 1 else ""
+    return prefix if f"{prefix}submission.json" in names else ""
 
 
 def _member_fault(member: zipfile.ZipInfo) -> str:

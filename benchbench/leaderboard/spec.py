@@ -206,7 +206,7 @@ def slug(text: str) -> str:
 
 def own_slug(text: str) -> str:
     """`slug` of a name that a submitter chose; where more than spaces are lost, digits of its hash stand for it."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._/ -]*", text):
+    if re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._/ -]*[A-Za-z0-9])?", text.strip()):
         return slug(text)
     return f"{slug(text)}-{hashlib.sha256(same_name(text).encode()).hexdigest()[:8]}"
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 Record = TypeVar("Record", bound=Strict)
+LONGEST_NAME = 200
+"""Characters of a file name, all of one byte; most file systems end at 255."""
 DEMONSTRATION_ONLY = {
     "SYNTHETIC": "its images are simulated",
     "UNTRAINED": "its weights are random",
@@ -151,6 +154,17 @@ def _spec_of(submission: Submission, specs: Mapping[str, Spec]) -> Spec:
 
 def _card_faults(submission: Submission, spec: Spec) -> Iterable[str]:
     card = submission.encoder
+    page = f"{submission.folder}.html".replace("/", "__")  # the longest name that is made from these two
+    if len(page) > LONGEST_NAME:
+        yield (
+            f"submission.json: submitter.name and encoder.name make a file name of {len(page)} characters; "
+            f"{LONGEST_NAME} are allowed: shorten one of them"
+        )
+    tomorrow = (
+        (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
+    )  # today, where the day began earlier
+    if submission.submitted > tomorrow:
+        yield f"submission.json: submitted is {submission.submitted}, a day that has not come yet"
     if card.weights_sha256 is None and card.weights_status != "untrained":
         yield "submission.json: encoder.weights_sha256 is missing: trained weights are named by their file's sha256"
     if card.weights_status == "untrained" and not spec.demonstration:

@@ -199,6 +199,30 @@ def test_a_refused_submission_leaves_nothing_behind(tmp_path: Path) -> None:
     assert len(read_boards(board)[0].entries) == 1
 
 
+def test_a_run_that_lost_its_predictions_is_refused_in_words(real_run: Run) -> None:
+    spec = freeze(real_run, "1").spec
+    frame = real_run.predictions
+    cut = dataclasses.replace(real_run, predictions=frame[frame["split"] != "test"])
+    with pytest.raises(BenchError, match="There are no test predictions of alpha on idrid/"):
+        bundle_of(cut, "alpha", spec, Declaration("Group", "2026-01-01", PLUGIN))
+    with pytest.raises(BenchError, match="There are no test predictions of alpha on idrid/"):
+        freeze(cut, "1")
+
+
+def test_several_submissions_are_validated_in_one_call(place: Place) -> None:
+    """As the shell spells out a star: every one is looked at, also after one that is refused."""
+    first, second = sorted((place.root / "submissions" / place.spec.name).glob("*/*"))
+    both = CliRunner().invoke(bench, ["validate", str(first), str(second)])
+    assert both.exit_code == 0, both.exception
+    assert both.output.count("Accepted: ") == 2
+    (first / "cost.json").unlink()
+    one = CliRunner().invoke(bench, ["validate", str(first), str(second)])
+    assert "cost.json is missing" in one.output
+    assert "Accepted: 'Beta' for fake@1." in one.output
+    assert "1 of 2 submissions are refused" in str(one.exception)
+    assert str(first) in str(one.exception)
+
+
 def test_a_spec_needs_a_finished_cell_of_every_task(tmp_path: Path) -> None:
     failures = tuple((name, "idrid/grade", "out of memory") for name in ENCODERS)
     with pytest.raises(BenchError, match="idrid__grade__linear_probe: nothing finished"):

@@ -18,6 +18,7 @@ import pytest
 
 from benchbench.leaderboard.guard import Limits, Refused, read_bundle
 from benchbench.leaderboard.rescore import read_boards
+from benchbench.leaderboard.site import build_site, write_site
 from benchbench.leaderboard.spec import own_slug
 from benchbench.leaderboard.validate import check_place, validate
 
@@ -122,6 +123,18 @@ FAULTS: dict[str, tuple[Callable[[Place], None], str]] = {
     "a title of spaces": (_set("encoder", "title", to="   "), "holds nothing but spaces"),
     "an invisible title": (_set("encoder", "title", to="\u3164"), "holds control or invisible characters"),
     "a day that is none": (_set("submitted", to="2026-19-39"), "is no day of the calendar"),
+    "a day to come": (
+        _set("submitted", to="2099-12-31"),
+        "submitted is 2099-12-31, a day that has not come yet",
+    ),
+    "a precision of one's own": (
+        _set("encoder", "precision", to="fp32 "),
+        "submission.json: encoder.precision: Input should be 'fp32', 'bf16' or 'fp16' (found 'fp32 ')",
+    ),
+    "names too long for a file": (
+        lambda p: p.edit_json(lambda s: [s[k].update(name=k[0] * 120) for k in ("submitter", "encoder")]),
+        "make a file name of 261 characters; 200 are allowed: shorten one of them",
+    ),
     "negative compute": (_set("encoder", "gpu_days", to=-5.0), "greater than or equal to 0"),
     # files
     "a file is missing": (lambda p: (p.bundle / "cost.json").unlink(), "cost.json is missing"),
@@ -277,6 +290,14 @@ def _zip(place: Place, path: Path) -> Path:
     return path
 
 
+def _zip_folder(place: Place, path: Path, name: str = "my submission") -> Path:
+    """An archive of the folder itself, with its entry for each folder, as file managers make it."""
+    copy = path.parent / "pack" / name
+    shutil.copytree(place.bundle, copy)
+    shutil.make_archive(str(path.with_suffix("")), "zip", copy.parent, name)
+    return path
+
+
 def _slip(path: Path) -> None:
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("../../pwned.json", "{}")
@@ -376,6 +397,31 @@ def test_an_archive_and_its_folder_are_the_same_submission(place: Place, tmp_pat
     assert from_archive.submission == from_folder.submission
 
 
+def test_an_archive_of_the_folder_itself_is_the_same_submission(place: Place, tmp_path: Path) -> None:
+    packed = _zip_folder(place, tmp_path / "submission.zip")
+    assert "my submission/predictions/" in zipfile.ZipFile(packed).namelist()
+    assert validate(packed, place.specs).digest == validate(place.bundle, place.specs).digest
+
+
+@pytest.mark.parametrize("stray", ["my submission/plugin.py", "other/cost.json", "cost.json", "../evil.json"])
+def test_an_archive_of_the_folder_and_more_is_refused(place: Place, tmp_path: Path, stray: str) -> None:
+    packed = _zip_folder(place, tmp_path / "submission.zip")
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr(stray, "{}")
+    with pytest.raises(Refused, match=r"unexpected file|points outside"):
+        validate(packed, place.specs)
+
+
+def test_a_folder_above_the_submissions_own_is_no_wrapping(place: Place, tmp_path: Path) -> None:
+    path = tmp_path / "submission.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in place.bundle.rglob("*"):
+            if file.is_file():
+                archive.write(file, f"../{file.relative_to(place.bundle).as_posix()}")
+    with pytest.raises(Refused, match="points outside the submission's folder"):
+        validate(path, place.specs)
+
+
 def test_too_many_files_are_refused_before_any_is_read(place: Place) -> None:
     with pytest.raises(Refused, match="more than 3 files"):
         read_bundle(place.bundle, Limits(files=3))
@@ -435,6 +481,50 @@ def test_names_that_lose_characters_in_a_folder_name_stay_apart() -> None:
     names = ["東京大学", "北京大学", "demonstration!", "demonstration?", "demonstration", "unnamed"]
     assert len({own_slug(n).casefold() for n in names}) == len(names)
     assert own_slug("benchbench demonstration") == "benchbench-demonstration"
+
+
+def _identifier(place: Place, submitter: str, encoder: str) -> str:
+    submission = validate(place.bundle, place.specs).submission
+    return submission.model_copy(
+        update={
+            "submitter": submission.submitter.model_copy(update={"name": submitter}),
+            "encoder": submission.encoder.model_copy(update={"name": encoder}),
+        }
+    ).folder
+
+
+def test_a_slash_in_a_name_does_not_make_two_submitters_one(place: Place) -> None:
+    pairs = [
+        ("benchbench/timm", "resnet50"),
+        ("benchbench", "timm/resnet50"),
+        ("benchbench//timm", "resnet50x"),
+        ("benchbench", "timm/resnet50x"),
+        ("benchbench-timm", "resnet50"),
+        ("benchbench timm/", "resnet50"),
+    ]
+    assert len({_identifier(place, *pair).casefold() for pair in pairs}) == len(pairs)
+
+
+def test_identifiers_of_names_without_a_slash_stay_as_they_were(place: Place) -> None:
+    found = _identifier(place, "benchbench demo_group", "timm/resnet50")
+    assert found.partition("/")[0] == "benchbench-demo-group__timm__resnet50"
+
+
+def test_entries_of_the_longest_names_have_a_page(place: Place) -> None:
+    """Names as long as they may be, up to the last file that is made from them."""
+    folder = place.bundle
+    room = 200 - len("x__y__.html") + 2 - 12
+    place.edit_json(lambda s: s["submitter"].update(name="x" * 100))
+    place.edit_json(lambda s: s["encoder"].update(name="y" * (room - 100)))
+    submission = json.loads((folder / "submission.json").read_text())
+    name = f"{submission['submitter']['name']}__{submission['encoder']['name']}"
+    target = folder.parents[1] / name / folder.name
+    target.parent.mkdir()
+    folder.rename(target)
+    site = build_site(read_boards(place.root), (), "Board")
+    write_site(site, place.root / "site")
+    longest = max((p.name for p in (place.root / "site").rglob("*.html")), key=len)
+    assert len(longest) == 200
 
 
 def test_folders_that_differ_by_case_alone_are_refused(place: Place) -> None:
