@@ -208,3 +208,7 @@ def load_cases(run: Run) -> dict[Key, Cases]:
         if cases is not None:
             found[key] = cases
     return found
+
+
+patients_of = _patients
+"""The leaderboard names patients by the same rule."""

@@ -249,7 +249,14 @@ def _outcome(c: Comparison, alpha: float) -> str:
 
 
 def _finished(panel: Panel, comparisons: tuple[Comparison, ...], rules: Rules) -> Panel:
-    estimates = panel.estimates
+    estimates = tied(panel.estimates, comparisons, rules)
+    return dataclasses.replace(panel, estimates=estimates, comparisons=comparisons)
+
+
+def tied(
+    estimates: tuple[Estimate, ...], comparisons: tuple[Comparison, ...], rules: Rules
+) -> tuple[Estimate, ...]:
+    """The estimates of a panel, best first, with the letters and ranks that its corrected comparisons leave them."""
     if rules.reference is None and any(c.outcome != "untested" for c in comparisons):
         tested = {e for c in comparisons if c.outcome != "untested" for e in (c.first, c.second)}
         ordered = [e.encoder for e in estimates if e.encoder in tested]
@@ -259,4 +266,8 @@ def _finished(panel: Panel, comparisons: tuple[Comparison, ...], rules: Rules) -
             dataclasses.replace(e, letters=letters.get(e.encoder, ""), ranks=ranks.get(e.encoder))
             for e in estimates
         )
-    return dataclasses.replace(panel, estimates=estimates, comparisons=comparisons)
+    return estimates
+
+
+patients, counts = _patients, _counts
+"""Patients of a panel's cases, None where none are known; and (class, test images) of each. The leaderboard's too."""

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..analysis.cases import Cases
+    from ..analysis.judge import Rules
     from ..analysis.model import Comparison, Estimate
-    from ..statistics import RankInterval
 
 SELF_REPORTED, RESCORED, REPRODUCED = "self-reported", "re-scored", "reproduced"
 TIERS = {
@@ -55,7 +55,6 @@ class BoardPanel:
 
     Attributes:
         estimates: Best first; empty where the labels are not here.
-        ranks: Entry -> the ranks that the significant differences leave open.
     """
 
     panel: SpecPanel
@@ -66,12 +65,16 @@ class BoardPanel:
     rescored: bool
     estimates: tuple[Estimate, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
-    ranks: Mapping[str, RankInterval] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def estimate(self, entry: str) -> Estimate | None:
         """The estimate of an entry."""
         return next((e for e in self.estimates if e.encoder == entry), None)
+
+    @property
+    def ranks(self) -> dict[str, tuple[int, int]]:
+        """Entry -> best and worst rank that the significant differences leave open."""
+        return {e.encoder: e.ranks for e in self.estimates if e.ranks is not None}
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class Board:
 
     def leads(self, id: str) -> int:
         """On how many panels no other entry is better than this one."""
-        return sum(id in p.ranks and p.ranks[id].best == 1 for p in self.panels)
+        return sum(id in p.ranks and p.ranks[id][0] == 1 for p in self.panels)
 
 
 PLACEHOLDERS = (".gitkeep", "README.md")
@@ -173,7 +176,7 @@ def score_board(
     replaced = {b.submission.supersedes: id for id, b in bundles.items() if b.submission.supersedes}
     current = {id: b for id, b in bundles.items() if id not in replaced}
     panels = tuple(_panel(spec, panel, labels.get(panel.id), current) for panel in spec.panels)
-    panels = _corrected(panels, spec.alpha)
+    panels = _corrected(panels, spec)
     entries = []
     for id, bundle in sorted(bundles.items()):
         tier, by, deviation = _tier(spec, bundle, labels, second_runs or {})
@@ -190,7 +193,8 @@ def _alone(spec: Spec, id: str, bundle: Bundle, labels: Mapping[str, Labels]) ->
 
 
 def _panel(spec: Spec, panel: SpecPanel, labels: Labels | None, bundles: Mapping[str, Bundle]) -> BoardPanel:
-    from ..analysis.judge import Rules, judge
+    from ..analysis.judge import judge
+    from ..analysis.panels import counts, patients
 
     task = spec.task(panel.task)
     n = len(spec.images(panel))
@@ -200,18 +204,14 @@ def _panel(spec: Spec, panel: SpecPanel, labels: Labels | None, bundles: Mapping
         id: {seed: bundle.scores[panel.id, seed] for seed in panel.seeds} for id, bundle in bundles.items()
     }
     cases = _cases(spec, panel, labels, scores)
-    rules = Rules(reference=None, alpha=spec.alpha, margin=None)
-    judged = judge(cases, panel.id, spec.name, task.metric, task.classes, rules)
+    judged = judge(cases, panel.id, spec.name, task.metric, task.classes, _rules(spec))
     estimates = sorted(judged.estimates, key=lambda e: (-_ordered(e.value), e.encoder))
-    patients = None
-    if cases.identified:
-        patients = n if cases.groups is None else len(set(cases.groups.tolist()))
     return BoardPanel(
         panel,
         task,
         n,
-        patients,
-        _counts(labels.values, task),
+        patients(cases),
+        counts(cases, task.classes),
         rescored=True,
         estimates=tuple(estimates),
         comparisons=judged.comparisons,
@@ -223,13 +223,10 @@ def _ordered(value: float | None) -> float:
     return float("-inf") if value is None else value
 
 
-def _counts(values: np.ndarray, task: SpecTask) -> tuple[tuple[str, int], ...]:
-    codes = range(len(task.classes))
-    if values.ndim == 2:
-        return tuple(
-            (name, int((values[:, c] == 1).sum())) for c, name in zip(codes, task.classes, strict=True)
-        )
-    return tuple((name, int((values == c).sum())) for c, name in zip(codes, task.classes, strict=True))
+def _rules(spec: Spec) -> Rules:
+    from ..analysis.judge import Rules
+
+    return Rules(reference=None, alpha=spec.alpha, margin=None)
 
 
 def _cases(
@@ -237,21 +234,18 @@ def _cases(
 ) -> Cases:
     import numpy as np
 
-    from ..analysis.cases import Cases
+    from ..analysis.cases import Cases, Scored, patients_of
 
-    patients = labels.patients
-    identified = bool(np.any(patients != ""))
-    groups = None
-    if identified:
-        alone = np.array([f"image {i}" for i in range(len(patients))], dtype=object)
-        groups = np.where(patients != "", patients, alone)
-        groups = None if len(set(groups.tolist())) == len(groups) else groups
+    images = np.array(spec.images(panel), dtype=object)
+    groups, identified = patients_of(
+        Scored(images, labels.patients, labels.values, np.empty((len(images), 0)))
+    )
     return Cases(
         key=(panel.task, panel.source_task, panel.protocol, tuple(sorted(panel.axes.items()))),
         labels=labels.values,
         groups=groups,
         identified=identified,
-        image_ids=np.array(spec.images(panel), dtype=object),
+        image_ids=images,
         scores=scores,
         validation={},
         rows={},
@@ -260,30 +254,19 @@ def _cases(
     )
 
 
-def _corrected(panels: tuple[BoardPanel, ...], alpha: float) -> tuple[BoardPanel, ...]:
+def _corrected(panels: tuple[BoardPanel, ...], spec: Spec) -> tuple[BoardPanel, ...]:
     """Holm over every comparison of the spec, then tie groups and open ranks."""
-    from ..analysis.panels import correct
+    from ..analysis.panels import correct, tied
 
     by_panel: dict[str, list[Comparison]] = {}
-    for comparison in correct([c for p in panels for c in p.comparisons], alpha):
+    for comparison in correct([c for p in panels for c in p.comparisons], spec.alpha):
         by_panel.setdefault(comparison.panel, []).append(comparison)
-    return tuple(_tied(p, tuple(by_panel.get(p.panel.id, ()))) for p in panels)
-
-
-def _tied(panel: BoardPanel, comparisons: tuple[Comparison, ...]) -> BoardPanel:
-    from ..analysis.ties import tie_letters
-    from ..statistics import rank_intervals, significant_pairs
-
-    tested = {e for c in comparisons if c.outcome != "untested" for e in (c.first, c.second)}
-    ordered = [e.encoder for e in panel.estimates if e.encoder in tested]
-    letters = tie_letters(ordered, {frozenset((c.first, c.second)) for c in comparisons if c.winner})
-    position = {name: i for i, name in enumerate(ordered)}
-    pairs = [(position[c.first], position[c.second]) for c in comparisons if c.winner]
-    values = [_ordered(e.value) for e in panel.estimates if e.encoder in tested]
-    table = significant_pairs(len(ordered), pairs, [True] * len(pairs))
-    ranks = dict(zip(ordered, rank_intervals(values, table), strict=True)) if ordered else {}
-    estimates = tuple(dataclasses.replace(e, letters=letters.get(e.encoder, "")) for e in panel.estimates)
-    return dataclasses.replace(panel, estimates=estimates, comparisons=comparisons, ranks=ranks)
+    done = []
+    for panel in panels:
+        comparisons = tuple(by_panel.get(panel.panel.id, ()))
+        estimates = tied(panel.estimates, comparisons, _rules(spec))
+        done.append(dataclasses.replace(panel, estimates=estimates, comparisons=comparisons))
+    return tuple(done)
 
 
 def values_of(spec: Spec, bundle: Bundle, labels: Mapping[str, Labels]) -> dict[str, float | None]:

@@ -110,8 +110,8 @@ def _result_line(board: Board, panel: BoardPanel, entry: Entry) -> ResultLine:
         ci_low=_rounded(estimate.ci_low if estimate else None),
         ci_high=_rounded(estimate.ci_high if estimate else None),
         tie_group=estimate.letters if estimate else "",
-        rank_best=rank.best if rank else None,
-        rank_worst=rank.worst if rank else None,
+        rank_best=rank[0] if rank else None,
+        rank_worst=rank[1] if rank else None,
         seeds=len(panel.panel.seeds),
         seed_sd=_rounded(estimate.seed_sd if estimate else None),
         note=(estimate.note if estimate else "") or note,
@@ -212,7 +212,7 @@ def ordered_entries(board: Board) -> tuple[Entry, ...]:
     """Current entries: first those that most seldom have a better one above them, then by title."""
 
     def key(entry: Entry) -> tuple[int, int, str, str]:
-        worst = sum(p.ranks[entry.id].best for p in board.panels if entry.id in p.ranks)
+        worst = sum(p.ranks[entry.id][0] for p in board.panels if entry.id in p.ranks)
         return -board.leads(entry.id), worst, entry.bundle.submission.encoder.title.lower(), entry.id
 
     return tuple(sorted(board.current, key=key))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import graphlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
+import benchbench.leaderboard
 from benchbench.analysis import analyse
 from benchbench.cli import bench
 from benchbench.errors import BenchError
@@ -67,6 +70,38 @@ def test_scores_equal_sklearn_on_the_runs_predictions(place: Place, real_run: Ru
             estimate = panel.estimate(entry.id)
             assert estimate is not None
             assert estimate.value == pytest.approx(expected, abs=1e-9)
+
+
+def test_letters_ranks_patients_and_counts_are_those_of_the_report(tmp_path: Path) -> None:
+    """One scorer: what the page of a board says beside its values is what the report of the run says."""
+    names = [f"encoder_{i}" for i in range(6)]
+    tasks = (
+        builder.FakeTask("papila/glaucoma", n=160, eyes=2),
+        builder.FakeTask("idrid/grade", n=120, **builder.ORDINAL),
+    )
+    run = read_run(make_run(tmp_path / "run", names, tasks=tasks, seeds=(0, 1)))
+    make_board(tmp_path / "board", run, names)
+    board, own = read_boards(tmp_path / "board")[0], analyse(run)
+    encoder = {e.id: e.bundle.submission.encoder.name for e in board.entries}
+    for panel in board.panels:
+        wanted = next(p for p in own.panels if p.task == panel.task.name)
+        assert {e.letters for e in wanted.estimates} != {"a"}  # something is decided
+        assert (panel.n_patients, panel.counts) == (wanted.n_patients, wanted.counts)
+        for e in panel.estimates:
+            expected = wanted.estimate(encoder[e.encoder])
+            assert expected is not None
+            assert (e.letters, panel.ranks[e.encoder]) == (expected.letters, expected.ranks)
+
+
+def test_no_module_of_the_leaderboard_needs_one_that_needs_it() -> None:
+    """Imports inside functions count: what must be put off until a call is a cycle all the same."""
+    needs = {}
+    for path in Path(benchbench.leaderboard.__path__[0]).glob("*.py"):
+        found = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
+        needs[path.stem] = {n.module for n in found if n.level == 1 and n.module}
+    order = graphlib.TopologicalSorter(needs)
+    order.prepare()  # raises CycleError
+    assert {"bundle", "rescore", "validate"} <= set(needs)
 
 
 def test_a_prediction_changed_by_a_thousandth_changes_the_score(place: Place) -> None:
