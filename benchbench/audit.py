@@ -169,7 +169,7 @@ def _provenance(dataset: LoadedDataset) -> Iterator[AuditFinding]:
     counts = ", ".join(f"{part} {int(sizes.get(part, 0))}" for part in ("train", "val", "test"))
     kept = "whole patients" if dataset.info.cluster else "identical files together"
     how = {
-        "official": "as the dataset's authors distribute it",
+        "official": "as published, or as given with the data",
         "retfound": "image level and per class, the recipe of RETFound's released splits",
     }.get(dataset.split.kind, f"made by benchbench, {kept}, classes balanced")
     message = (

@@ -96,7 +96,9 @@ class Registry:
                 return info
         if (kind, name) in self.clashes:
             raise _claimed_twice(kind, name, self.clashes[kind, name])
-        hint = did_you_mean(name, [*table, *extra])
+        aliases: list[str] = [a for info in table.values() for a in getattr(info, "aliases", ())]
+        # Papers write RETFound-MEH and MESSIDOR-2 where names here are retfound_meh and messidor2.
+        hint = did_you_mean(name.casefold().replace("-", "_"), [*table, *aliases, *extra])
         details = [f"broken plugin that may bring it: {f.origin}: {f.cause}" for f in self.failed]
         raise PluginError(
             f"No {kind} is called {name!r}{'; ' + hint if hint else '.'}",

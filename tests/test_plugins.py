@@ -117,3 +117,30 @@ def test_strict_mode_makes_a_broken_plugin_fatal(site: Path) -> None:
     done = bench(site, "list", "encoders", BENCHBENCH_STRICT_PLUGINS="1")
     assert done.returncode == 2
     assert "benchbench-broken-import" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "meant"),
+    [
+        ("encoder", "RETFound-MEH", "retfound_meh"),
+        ("encoder", "retfound-meh", "retfound_meh"),
+        ("encoder", "RETFound_meh", "retfound_meh"),
+        ("encoder", "DERETFound", "deretfound"),
+        ("dataset", "APTOS-2019", "aptos2019"),
+        ("dataset", "IDRiD", "idrid"),
+        ("dataset", "MESSIDOR-2", "messidor2"),
+    ],
+)
+def test_a_name_as_papers_write_it_gets_the_hint_that_means_it(kind: str, written: str, meant: str) -> None:
+    from benchbench.errors import PluginError
+    from benchbench.plugins import registry
+
+    with pytest.raises(PluginError) as error:
+        getattr(registry(), kind)(written)
+    assert f"did you mean '{meant}'?" in str(error.value)
+
+
+def test_the_meh_of_papers_is_the_nature_model_and_not_its_younger_namesake() -> None:
+    from benchbench.plugins import registry
+
+    assert registry().encoder("retfound_meh").name == "retfound_mae_cfp"

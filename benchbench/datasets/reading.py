@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".ppm"})
 _NOT_LABELLED = frozenset({"", "nan", "na", "n/a", "none"})
+_FULL, _DEEPEST = 2, 4  # levels below the dataset's folder that are searched in full, and at all
+_FEW = 4  # folders within one that may still be a wrapper; patients and classes are more
 LISTED = 20  # problems printed in full; the rest is counted
 
 
@@ -52,29 +55,41 @@ class Problems:
 def find_base(root: Path, wanted: Sequence[str], dataset: str) -> Path:
     """The folder at or below `root` that holds every path in `wanted` (``a|b`` means one of them).
 
-    Archives unpack into wrapper folders of many spellings, sometimes two deep, so the folder itself and the
-    folders up to two levels below are tried. Names compare without regard to case and ``%20``.
+    Archives and mirrors wrap a set in folders of many spellings, so the folder itself is tried, then those below,
+    nearest first. Names compare without regard to case and ``%20``.
     """
-    candidates = [root, *_folders(root), *(g for f in _folders(root) for g in _folders(f))]
-    for base in candidates:
-        if all(any(find_entry(base, p) for p in alternatives.split("|")) for alternatives in wanted):
+    tried: list[tuple[int, Path]] = []
+    for base in _nearest_first(root):
+        found = sum(any(find_entry(base, p) for p in alternatives.split("|")) for alternatives in wanted)
+        if found == len(wanted):
             return base
-    best = max(candidates, key=lambda b: _how_many(b, wanted))
+        tried.append((found, base))
+    most, best = max(tried, key=lambda t: t[0])
     missing = [a for a in wanted if not any(find_entry(best, p) for p in a.split("|"))]
+    cause = (
+        "a download may be unfinished" if most else f"it may lie deeper than {_DEEPEST} folders: move it up"
+    )
     raise DataError(
         f"{dataset}: the folder does not hold what it should.",
         where=str(best),
         details=[f"not found: {m.replace('|', ' or ')}" for m in missing],
-        fix=f"`bench data how-to {dataset}` shows the layout and how to get the files; a download may be unfinished",
+        fix=f"`bench data how-to {dataset}` shows the layout and how to get the files; {cause}",
     )
 
 
-def _how_many(base: Path, wanted: Sequence[str]) -> int:
-    return sum(any(find_entry(base, p) for p in alternatives.split("|")) for alternatives in wanted)
+def _nearest_first(root: Path) -> Iterator[Path]:
+    """`root` and the folders below it, level by level; far down only along folders that hold few others."""
+    level = [root]
+    for depth in range(_DEEPEST + 1):
+        yield from level
+        below = [_folders(f) for f in level]
+        level = [f for inner in below if depth < _FULL or len(inner) <= _FEW for f in inner]
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__MACOSX")))
+    with os.scandir(folder) as entries:
+        names = [e.name for e in entries if e.is_dir() and not e.name.startswith((".", "__MACOSX"))]
+    return [folder / name for name in sorted(names)]
 
 
 def find_entry(base: Path, relative: str) -> Path | None:

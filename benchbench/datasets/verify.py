@@ -169,7 +169,7 @@ def _table_checks(root: Path, official: Mapping[str, str], known: _KnownFiles) -
 
 
 class _KnownFiles:
-    """Official paths, found by the end of a file's path."""
+    """Official paths, found by a file's name, and by its folders as well where several official files share it."""
 
     def __init__(self, official: Mapping[str, str]) -> None:
         self._by_name: dict[str, list[str]] = {}
@@ -178,8 +178,11 @@ class _KnownFiles:
 
     def path_of(self, file: Path) -> str:
         """The official path of a file, or an empty string."""
+        paths = self._by_name.get(file.name, [])
+        if len(paths) == 1:  # copies in class folders keep the name alone
+            return paths[0]
         text = file.as_posix()
-        return next((k for k in self._by_name.get(file.name, []) if text.endswith("/" + k)), "")
+        return next((k for k in paths if text.endswith("/" + k)), "")
 
 
 def _shortened(names: Sequence[str]) -> str:

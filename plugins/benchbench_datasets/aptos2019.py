@@ -36,26 +36,30 @@ _RESPLIT = {
     "val": ("valid.csv", "val_images"),
     "test": ("test.csv", "test_images"),
 }
+_RESIZED = ("colored_images", "gaussian_filtered_images")
 _CLASS_FOLDERS = ("No_DR", "Mild", "Moderate", "Severe", "Proliferate_DR")
 _PROVENANCE = "one clinician per image, Aravind Eye Hospital, for the APTOS-2019 challenge (scale 0 to 4)"
 
 
 def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
     """The graded images, from whichever of the three forms is there."""
-    base = find_base(
-        root, ["train.csv|train_1.csv|No_DR|colored_images|gaussian_filtered_images"], "aptos2019"
-    )
+    base = find_base(root, ["|".join(("train.csv", "train_1.csv", "No_DR", *_RESIZED))], "aptos2019")
     if find_entry(base, "train_1.csv"):
         return _read_tables(base, _RESPLIT)
     if find_entry(base, "train.csv"):
         folders = [f for f in ("train_images", "train") if find_entry(base, f)]
         if folders:
             return _read_tables(base, {"": ("train.csv", folders[0])})
-    for inner in (".", "colored_images", "gaussian_filtered_images"):
-        if find_entry(base, f"{inner}/No_DR"):
-            return _read_folders(base / inner)
-    find_base(base, ["train.csv", "train_images"], "aptos2019")
-    raise AssertionError("find_base names what is missing")
+    for inner in (
+        ".",
+        *_RESIZED,
+        *(f"{name}/{name}" for name in _RESIZED),
+    ):  # Kaggle's archives double the folder
+        folder = find_entry(base, inner)
+        if folder is not None and find_entry(folder, "No_DR"):
+            return _read_folders(folder)
+    base = find_base(base, ["train.csv", "train_images"], "aptos2019")
+    return _read_tables(base, {"": ("train.csv", "train_images")})
 
 
 def _read_tables(base: Path, parts: Mapping[str, tuple[str, str]]) -> pd.DataFrame:

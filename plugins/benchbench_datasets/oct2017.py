@@ -32,7 +32,8 @@ def _patient(stem: str) -> str:
 
 def load(root: Path, options: Mapping[str, str]) -> pd.DataFrame:
     """Every B-scan; ids are ``test/CNV/CNV-1016042-1``."""
-    base = find_base(root, ["train", "test"], "oct2017")
+    # Mendeley's archive holds X-rays in `train` and `test` as well, in a folder beside the B-scans.
+    base = find_base(root, ["train/CNV|train/DME|train/DRUSEN", "test"], "oct2017")
     problems = Problems("oct2017")
     records: list[dict[str, object]] = []
     for split in ("train", "val", "test"):

@@ -75,4 +75,5 @@ INFO = DatasetInfo(
     cluster=None,
     paired_eyes=True,
     default_split="grouped_stratified",
+    expected={"total": 572},
 )

@@ -102,6 +102,7 @@ _FLAIR_SETS = (
     "airogs",
     "acrima",
     "deepdrid",
+    "retina4",
 )
 
 

@@ -12,7 +12,7 @@ from benchbench.cli import bench
 from benchbench.cli.data import data
 from benchbench.errors import BenchError
 
-from .conftest import rows
+from .conftest import rows, write_image
 
 
 def invoke(*arguments: str):
@@ -138,6 +138,26 @@ def test_two_grades_swapped_in_the_real_idrid_table_are_found_although_every_cou
     bad = invoke("verify", "idrid", "--data-root", tmp_path)
     assert bad.exit_code == 3
     assert "different: a. IDRiD_Disease Grading_Training Labels.csv" in bad.output
+
+
+def test_a_copy_in_class_folders_is_held_against_the_original_s_files_by_name(tmp_path):
+    """APTOS in class folders, one of five images changed."""
+    import dataclasses
+    import hashlib
+
+    from benchbench.datasets.verify import verify
+    from benchbench.plugins import registry
+
+    digests = {}
+    for k, name in enumerate(("No_DR", "Mild", "Moderate", "Severe", "Proliferate_DR")):
+        path = tmp_path / "aptos2019" / "colored_images" / name / f"00{k}.png"
+        path.parent.mkdir(parents=True)
+        write_image(path, k)
+        digests[f"train_images/00{k}.png"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    digests["train_images/004.png"] = "0" * 64
+    info = dataclasses.replace(registry().datasets["aptos2019"], checksums=lambda: digests)
+    (found,) = [c.found for c in verify(info, tmp_path).checks if c.name == "image sha256"]
+    assert found == "4 of 5 images are the original files; different: 004.png"
 
 
 def test_a_part_that_was_deleted_is_noted_in_every_run(tmp_path):

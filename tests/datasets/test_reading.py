@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from benchbench.datasets.reading import Problems, code, find_image, image_files, read_table, whole_number
+from benchbench.datasets.reading import (
+    Problems,
+    code,
+    find_base,
+    find_image,
+    image_files,
+    read_table,
+    whole_number,
+)
 from benchbench.errors import DataError
 
 from .conftest import write_image
@@ -61,3 +69,34 @@ def test_a_table_without_rows_or_with_a_column_twice_is_refused(tmp_path: Path, 
     (tmp_path / "labels.csv").write_text(text)
     with pytest.raises(DataError, match=message):
         read_table(tmp_path / "labels.csv", ("image",), "x")
+
+
+def test_a_set_that_lies_too_deep_is_an_error_that_says_to_move_it_up(tmp_path: Path):
+    base = tmp_path / "a" / "b" / "c" / "d"
+    (base / "images").mkdir(parents=True)
+    assert find_base(tmp_path, ["images"], "x") == base
+    deeper = tmp_path / "top"
+    deeper.mkdir()
+    (tmp_path / "a").rename(deeper / "a")
+    with pytest.raises(DataError, match="deeper than 4 folders: move it up"):
+        find_base(tmp_path, ["images"], "x")
+
+
+def test_the_nearest_of_several_folders_is_the_set(tmp_path: Path):
+    (tmp_path / "a" / "a" / "a" / "images").mkdir(parents=True)
+    (tmp_path / "z" / "images").mkdir(parents=True)
+    assert find_base(tmp_path, ["images"], "x") == tmp_path / "z"
+
+
+def test_a_tree_of_patients_is_not_walked_to_its_ends(tmp_path: Path, monkeypatch):
+    from benchbench.datasets import reading
+
+    for patient in range(30):
+        for visit in range(6):
+            (tmp_path / "set" / "images" / f"p{patient}" / f"v{visit}").mkdir(parents=True)
+    looked = []
+    folders = reading._folders
+    monkeypatch.setattr(reading, "_folders", lambda f: looked.append(f) or folders(f))
+    with pytest.raises(DataError, match="not found: labels"):
+        find_base(tmp_path, ["labels.csv", "images"], "x")
+    assert len(looked) <= 3

@@ -93,6 +93,30 @@ def test_idrid_survives_wrappers_upper_case_suffixes_and_a_bom(copy):
     assert np.array_equal(after["grade"], before["grade"])
 
 
+@pytest.mark.parametrize(
+    ("name", "wrappers"),
+    [
+        ("brset", "physionet.org/files/brazilian-ophthalmological/1.0.1"),
+        ("origa", "archive/glaucoma-datasets/ORIGA"),
+        ("oct2017", "ZhangLabData/CellData/OCT"),
+    ],
+)
+def test_a_set_is_found_below_the_folders_that_mirrors_and_archives_wrap_it_in(copy, name, wrappers):
+    root = copy(name)
+    before = table_of(root, name)
+    content = [*((root / name / "OCT2017 ") if name == "oct2017" else root / name).iterdir()]
+    base = root / name / wrappers
+    base.mkdir(parents=True)
+    for path in content:
+        shutil.move(path, base)
+    if name == "oct2017":  # Mendeley's archive brings X-rays in folders of the same names
+        for part in ("train", "test"):
+            (base.parent / "chest_xray" / part / "NORMAL").mkdir(parents=True)
+            (base.parent / "CHEST" / part / "NORMAL").mkdir(parents=True)
+    after = table_of(root, name)
+    assert list(after["image_id"]) == list(before["image_id"])
+
+
 def test_a_half_downloaded_idrid_names_every_missing_file(copy):
     root = copy("idrid")
     images = root / "idrid" / "B. Disease Grading" / "1. Original Images" / "b. Testing Set"
@@ -148,6 +172,13 @@ def test_aptos_class_folders_and_the_resplit_form_give_the_same_grades(copy, tmp
         shutil.copyfile(root / "aptos2019" / "train_images" / f"{image_id}.png", target / f"{image_id}.png")
     after = registry().datasets["aptos2019"].load(tmp_path / "folders", {}).set_index("image_id")["grade"]
     assert after.to_dict() == before.to_dict()
+
+    mirror = tmp_path / "mirror"  # Kaggle's archive doubles the folder and has the table beside it
+    for inner in ("gaussian_filtered_images", "colored_images"):
+        shutil.copytree(folders, mirror / inner / inner / inner)
+        shutil.copyfile(root / "aptos2019" / "train.csv", mirror / inner / "train.csv")
+        after = registry().datasets["aptos2019"].load(mirror / inner, {}).set_index("image_id")["grade"]
+        assert after.to_dict() == before.to_dict()
 
     resplit = tmp_path / "resplit"
     parts = {"train": ("train_1.csv", "train_images"), "val": ("valid.csv", "val_images")}
@@ -424,6 +455,22 @@ def test_brset_published_fold_takes_positions_for_ids_as_the_paper_did(copy):
     assert (ids[frame["split"] == "train"].isin(train)).all()
     # Ids count from 1 and positions from 0, so the last patient is in no part.
     assert set(ids[frame["split"] == ""]) == {int(ids.max())}
+
+
+@pytest.mark.parametrize("suite", ["retfound_green_paper", "retfound_green_transport"])
+def test_the_suites_of_the_retfound_green_paper_test_on_its_own_patients(copy, suite):
+    from sklearn.model_selection import KFold
+
+    from benchbench.suite import load_suite
+
+    frame = table_of(copy("brset"), "brset", **load_suite(suite).suite.datasets["brset"].options)
+    ids = frame["patient_id"].astype(int)
+    _, test = next(iter(KFold(5, shuffle=True, random_state=42).split(np.unique(ids))))
+    assert set(ids[frame["split"] == "test"]) == set(test) - {0}
+
+
+def test_octid_has_a_number_that_a_folder_is_held_against():
+    assert registry().datasets["octid"].expected["total"] == 206 + 55 + 102 + 107 + 102
 
 
 def test_octid_files_are_jpeg_in_full_where_a_naive_pattern_finds_none(copy):
