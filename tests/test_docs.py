@@ -6,9 +6,11 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from benchbench import hookspecs
-from benchbench.cli import COMMANDS
+from benchbench.cli import COMMANDS, bench
+from benchbench.cost.config import CostConfig
 from benchbench.suite import Suite
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -29,6 +31,40 @@ def test_every_hook_is_documented(hook: str) -> None:
 @pytest.mark.parametrize("key", Suite.model_fields)
 def test_every_suite_key_is_documented(key: str) -> None:
     assert f"| `{key}` |" in (DOCS / "reference/suite.md").read_text()
+
+
+NESTED = [(m, key) for m, s in Suite.model_json_schema()["$defs"].items() for key in s["properties"]]
+
+
+@pytest.mark.parametrize(("model", "key"), NESTED, ids=[f"{m}.{k}" for m, k in NESTED])
+def test_every_key_inside_a_suite_s_keys_is_documented(model: str, key: str) -> None:
+    keys = (DOCS / "reference/suite.md").read_text().split("## Keys")[1]
+    if f"| `cost.{key}` |" in keys:
+        assert f"| `cost.{key}` | {CostConfig.model_fields[key].default} |".replace(".0 |", " |") in keys
+    else:
+        assert f"`{key}`" in keys
+
+
+def test_the_example_of_a_suite_can_be_planned(tmp_path: Path) -> None:
+    suite = tmp_path / "example.yaml"
+    suite.write_text((DOCS / "reference/suite.md").read_text().split("```yaml\n")[1].split("```")[0])
+    planned = CliRunner().invoke(bench, ["plan", str(suite), "--demo", "--data-root", str(tmp_path)])
+    assert planned.exit_code == 0, planned.output
+    assert "18 cells" in planned.output
+
+
+def test_every_package_that_the_install_brings_is_on_the_page_that_says_what_for() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [r for name, group in project["optional-dependencies"].items() if name != "dev" for r in group]
+    page = (
+        (DOCS / "decisions/0001-dependencies.md").read_text().replace("lite0/2", "lite0 efficientnet-lite2")
+    )
+    for requirement in [*project["dependencies"], *extras]:
+        name = re.match(r"[\w-]+", requirement)
+        assert name is not None
+        assert name[0].removesuffix("-pytorch-model").removesuffix("-binary") in page
 
 
 def test_every_environment_variable_is_documented() -> None:

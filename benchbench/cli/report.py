@@ -12,7 +12,7 @@ import click
 def report(run: Path) -> None:
     """Render the report of a run again, from the files in its folder RUN.
 
-    Writes report.html, CSV and LaTeX tables, BibTeX and the figures as SVG. Computes no cell and needs neither
+    Writes report.html, CSV and LaTeX tables, BibTeX and the figures as SVG and PDF. Computes no cell and needs neither
     weights nor images.
     """
     from ..plugins import registry

@@ -238,7 +238,8 @@ AREDS = DatasetInfo(
         steps=(
             "Apply for phs000001 at dbGaP.",
             "Put the photographs into <data root>/areds/images.",
-            "Write labels.csv: image,patient,eye,grade with grades 0 no, 1 early, 2 intermediate, 3 advanced.",
+            "Write labels.csv: image,patient,eye,grade. The eye is OD, OS or empty; the grade is 0 no, 1 early, "
+            "2 intermediate, 3 advanced.",
         ),
         layout="areds/\n  labels.csv   image,patient,eye,grade\n  images/",
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchbench import EncoderInfo, EncoderVariant, Preprocess, PretrainingSet, WeightsSource
@@ -26,14 +27,6 @@ EVAL = Preprocess(
 )
 
 
-def _meta_positions(state: State, model: Any) -> State:
-    return positions.install(state, model, positions.with_offset)
-
-
-def _retfound_positions(state: State, model: Any) -> State:
-    return positions.install(state, model, positions.plain)
-
-
 def _registers(state: State, model: Any) -> State:
     """Meta adds a position to the class token; timm expects it added already, and registers by another name."""
     if all(name in state for name in ("register_tokens", "pos_embed", "cls_token")):
@@ -54,7 +47,7 @@ def retfound_recipe(encoder: str) -> Recipe:
         build={"img_size": 224},
         dropped=("mask_token", "dino_head.", "ibot_head."),
         head=("head.weight", "head.bias"),
-        convert=_retfound_positions,
+        convert=partial(positions.install, how=positions.plain),
     )
 
 
@@ -64,7 +57,7 @@ def _large(pooling: str = "") -> Recipe:
         timm_model=VIT_L14,
         build={"img_size": 224},
         dropped=("mask_token",),
-        convert=_meta_positions,
+        convert=partial(positions.install, how=positions.with_offset),
         pooling=pooling,
     )
 

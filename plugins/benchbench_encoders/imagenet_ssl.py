@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchbench import EncoderInfo, EncoderVariant, Preprocess, PretrainingSet, WeightsSource
@@ -83,16 +84,12 @@ def _mae(
 # ------------------------------------------------------------------------------------------------ DINO, MoCo-v3
 
 
-def _dino_positions(state: State, model: Any) -> State:
-    return positions.install(state, model, positions.with_offset)
-
-
 _dino = Recipe(
     encoder="dino_vitb16",
     timm_model=VIT_B16,
     wrappers=("teacher", "state_dict", "model"),
     dropped=("head.",),
-    convert=_dino_positions,
+    convert=partial(positions.install, how=positions.with_offset),
 )
 
 _moco = Recipe(

@@ -7,6 +7,7 @@ checkpoint brings the affine parameters (``fc_norm``) and a head; then these are
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from benchbench import EncoderVariant, Preprocess
@@ -46,10 +47,6 @@ SQUASH_224_PER_IMAGE = Preprocess(
 )
 
 
-def _positions(state: State, model: Any) -> State:
-    return positions.install(state, model, positions.plain)
-
-
 def to_patch_mean(state: State, model: Any) -> State:
     """Names of the patch-mean model: ``fc_norm`` from a fine-tuned checkpoint, else without effect."""
     import torch
@@ -58,7 +55,7 @@ def to_patch_mean(state: State, model: Any) -> State:
         width = model.fc_norm.weight.shape[0]
         state = {k: v for k, v in state.items() if k not in ("norm.weight", "norm.bias")}
         state |= {"fc_norm.weight": torch.ones(width), "fc_norm.bias": torch.zeros(width)}
-    return _positions(state, model)
+    return positions.install(state, model, positions.plain)
 
 
 def patch_mean_recipe(
@@ -84,7 +81,7 @@ def cls_recipe(encoder: str, timm_model: str, dropped: tuple[str, ...] = DECODER
         build={"global_pool": "token"},
         dropped=dropped,
         head=("head.weight", "head.bias"),
-        convert=_positions,
+        convert=partial(positions.install, how=positions.plain),
     )
 
 

@@ -54,8 +54,3 @@ class Pooled(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) to embeddings (B, D)."""
         return _POOLINGS[self.pooling](self.backbone, images)
-
-
-def pooled(backbone: nn.Module, pooling: str) -> nn.Module:
-    """`backbone` with the pooling of that name."""
-    return Pooled(backbone, pooling)

@@ -69,9 +69,9 @@ class Recipe:
                 self._require_patch_mean_head(state, path)
             fit(model, self.convert(state, model), path, self.encoder)
         if self.pooling:
-            from .pooling import pooled
+            from .pooling import Pooled
 
-            model = pooled(model, self.pooling)
+            model = Pooled(model, self.pooling)
         model.classification_head = head  # type: ignore[assignment]  # plain tensors: no parameter of the encoder
         return model.eval().to(device)
 

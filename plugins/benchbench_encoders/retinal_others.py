@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from benchbench import EncoderInfo, EncoderVariant, Preprocess, PretrainingSet, WeightsSource
 
@@ -11,9 +12,6 @@ from . import citations, positions
 from .masked_autoencoders import DECODER, POOLING, RESIZE_256_CROP_224, cls_variant, patch_mean_recipe
 from .recipe import Recipe, vit_layer_groups
 from .resnet50 import POOLING as MAP_POOLING
-
-if TYPE_CHECKING:
-    from .recipe import State
 
 VIT_B16 = "vit_base_patch16_224"
 _URFOUND_DROPPED = (*DECODER, "bert_encoder.", "bert_mlp.")
@@ -26,10 +24,6 @@ _OCT_MEAN = (0.21091926, 0.21091926, 0.21091919)
 _OCT_STD = (0.17598894, 0.17598891, 0.17598893)
 
 
-def _visionfm_positions(state: State, model: Any) -> State:
-    return positions.install(state, model, positions.plain)
-
-
 def _visionfm(modality: str, file: str, mean: tuple[float, ...], std: tuple[float, ...]) -> EncoderInfo:
     name = f"visionfm_{'cfp' if modality == 'Fundus' else 'oct'}"
     statistics: Any = {"mean": mean, "std": std}
@@ -38,7 +32,7 @@ def _visionfm(modality: str, file: str, mean: tuple[float, ...], std: tuple[floa
         timm_model=VIT_B16,
         wrappers=("teacher", "state_dict", "model"),
         dropped=("head.", "masked_embed"),
-        convert=_visionfm_positions,
+        convert=partial(positions.install, how=positions.plain),
         pooling="cls_of_last_four",
     )
     return EncoderInfo(

@@ -26,6 +26,10 @@ def test_list_names_every_dataset_and_one_s_own_folders(clinic):
     assert found["my_clinic"]["folder"] == "there"
 
 
+def test_how_to_of_a_table_of_one_s_own_says_which_words_are_eyes():
+    assert "The eye is OD, OS or empty" in " ".join(invoke("how-to", "areds").output.split())
+
+
 def test_how_to_shows_licence_steps_and_layout():
     text = invoke("how-to", "messidor2").output
     for piece in ("research use by request", "ADCIS", "messidor-2.csv", "bench data verify messidor2"):

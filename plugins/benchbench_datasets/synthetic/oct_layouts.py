@@ -267,19 +267,6 @@ def write_olives(root: Path, n: int | None, seed: int) -> None:
     )
 
 
-OCT5K_CLASSES = (
-    "Choroidalfolds",
-    "Fluid",
-    "Geographicatrophy",
-    "Harddrusen",
-    "Hyperfluorescentspots",
-    "PRlayerdisruption",
-    "Reticulardrusen",
-    "Softdrusen",
-    "SoftdrusenPED",
-)
-
-
 def write_oct5k(root: Path, n: int | None, seed: int) -> None:
     """OCT5k: images by disease, and one table of boxes for a part of them."""
     n = max(n or 90, 60)
