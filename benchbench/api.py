@@ -455,6 +455,19 @@ class ReportSection:
 
 
 def module_forward(module: torch.nn.Module, batch: torch.Tensor) -> torch.Tensor:
-    """Embeddings (B, D) of a normalised batch (B, 3, H, W); one place for the contract's forward call."""
-    out: torch.Tensor = module(batch)
+    """Embeddings (B, D) of a normalised batch (B, 3, H, W); one place for the contract's forward call.
+
+    Raises:
+        PluginError: the module returned anything but one tensor.
+    """
+    import torch
+
+    out = module(batch)
+    if not isinstance(out, torch.Tensor):
+        kind = "numpy array" if type(out).__module__ == "numpy" else type(out).__name__
+        raise PluginError(
+            f"The encoder's forward returned a {kind}; return one tensor (B, embed_dim).",
+            where=type(module).__name__,
+            fix="let the module that `load` returns pick the embedding, in a small wrapper if need be",
+        )
     return out

@@ -7,7 +7,7 @@ labels: the runner attaches those to the predictions afterwards.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -69,7 +69,7 @@ class DataAccess(Protocol):
         ...
 
     def part(self, task: str, split: str) -> Part:
-        """Labelled images of `task` ("dataset/task") in `split`, labels included."""
+        """Labelled images of `task` ("dataset/task") in `split`; without the labels of what a cell is judged on."""
         ...
 
     def task(self, task: str) -> Task:
@@ -137,8 +137,7 @@ class CellContext:
                 fix="predict all test images in one step, after every choice has been made",
             )
         self._opened.add(target)
-        part = self.data.part(target, self._target_split(target))
-        return Part(part.dataset, part.split, part.image_ids, part.groups, None, part.rows)
+        return replace(self.data.part(target, self._target_split(target)), labels=None)
 
     def _target_split(self, target: str) -> str:
         whole = getattr(self.config, "target", "test") == "whole"
@@ -157,7 +156,9 @@ class CellContext:
 
     def load_encoder(self) -> Any:
         """The encoder as a torch module on the cell's device, in eval mode."""
-        return self.encoder.load(self.weights, self.device)
+        from .encoder_faults import load_module
+
+        return load_module(self.encoder, self.weights, self.device)
 
 
 @dataclass(frozen=True)

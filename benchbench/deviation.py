@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .errors import PLUGIN_FAULTS
 from .machine import choose_device
 from .plan import Plan
 from .results import Deviation
@@ -44,7 +45,7 @@ def measure_deviations(
             names = dict.fromkeys(n.rpartition("/")[0] for c in cells for n in c.spec.tasks)
             try:
                 found.extend(_of_encoder(state, tuple(names), plan, store, device, run))
-            except Exception as error:  # the results of the run are worth more than this remark on them
+            except PLUGIN_FAULTS as error:  # the results of the run are worth more than this remark on them
                 log.warning("the deviation of %s cannot be measured: %s", state.label, error)
                 reason = (str(error) or type(error).__name__).splitlines()[0]
                 found.extend(Deviation(state.label, name, 0, None, None, reason) for name in names)

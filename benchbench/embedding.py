@@ -319,6 +319,7 @@ class _Job:
             self._count_model(key, seconds - transfer, seconds)
         else:  # the call returned before the work was done
             self.gpu_spans.setdefault(key, []).append((begun, self._gpu_mark()))
+        runner.examine(pixels, out)
         self.embedded[key] = self.embedded.get(key, 0) + len(pixels)
         return out
 

@@ -6,10 +6,11 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from .api import EncoderInfo, module_forward
-from .errors import WeightsError
+from .encoder_faults import load_module
+from .errors import BenchError, PluginError, WeightsError
 from .hashing import HashCache
 from .inference import full_fp32
 from .machine import choose_device
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     Picture = str | Path | Image.Image | np.ndarray
 
+Decode = Literal["reference", "exact", "fast"]
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -35,8 +38,21 @@ class Encoder:
     device: str
 
     def embed(self, images: Picture | Sequence[Picture], batch_size: int = 16) -> np.ndarray:
-        """Embeddings (n, embed_dim) float32 of image files, PIL images or uint8 arrays, as `images.prepare` takes."""
-        return self._forward(images, batch_size, lambda z: z)
+        """Embeddings (n, embed_dim) float32 of image files, PIL images or uint8 arrays, as `images.prepare` takes.
+
+        Raises:
+            BenchError: `batch_size` is less than 1.
+            DataError: an image cannot be read.
+            PluginError: the encoder gives another width than its card says, or values that are not finite.
+        """
+        found = self._forward(images, batch_size, lambda z: z)
+        if found.shape[1:] != (self.info.embed_dim,):
+            raise PluginError(
+                f"Encoder {self.info.name!r} returned embeddings of shape {found.shape[1:]}; its card declares "
+                f"({self.info.embed_dim},).",
+                fix=f"check it with: bench check {self.info.name}",
+            )
+        return found
 
     def logits(self, images: Picture | Sequence[Picture], batch_size: int = 16) -> np.ndarray:
         """Class scores (n, K) float32 before the softmax, by the classification head in the checkpoint.
@@ -62,6 +78,10 @@ class Encoder:
 
         from .images import prepare, to_input
 
+        if batch_size < 1:
+            raise BenchError(
+                f"batch_size={batch_size} makes no sense.", fix="give a number of images, 1 or more"
+            )
         pictures = _as_list(images)
         parts = []
         with torch.inference_mode(), full_fp32(self.device):
@@ -69,7 +89,15 @@ class Encoder:
                 pixels = [prepare(p, self.info.preprocess) for p in pictures[start : start + batch_size]]
                 batch = to_input(np.stack(pixels), self.info.preprocess, self.device)
                 parts.append(finish(module_forward(self.module, batch)).float().cpu().numpy())
-        return np.concatenate(parts) if parts else np.empty((0, self.info.embed_dim), np.float32)
+        found = np.concatenate(parts) if parts else np.empty((0, self.info.embed_dim), np.float32)
+        if len(bad := np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(axis=1))):
+            raise PluginError(
+                f"Encoder {self.info.name!r} gives values that are not finite for {len(bad)} of {len(found)} images, "
+                f"the first at position {bad[0]}.",
+                where=str(self.weights.path or "random weights"),
+                fix="look at that image and at the checkpoint",
+            )
+        return found
 
 
 def _as_list(images: Any) -> list[Any]:
@@ -85,7 +113,7 @@ def load_encoder(
     weights: str | Path | None = None,
     variant: str | None = None,
     device: str = "cpu",
-    decode: Literal["reference", "exact", "fast"] = "reference",
+    decode: Decode = "reference",
 ) -> Encoder:
     """Load an encoder by name, for use outside suites.
 
@@ -100,10 +128,14 @@ def load_encoder(
             ``fast``: scaled JPEG decoding.
 
     Raises:
-        BenchError: no such device.
+        BenchError: no such device, or no such way to decode.
         PluginError: no such encoder or variant.
         WeightsError: the checkpoint is missing, or is not what the encoder expects.
     """
+    if decode not in get_args(Decode):
+        raise BenchError(
+            f"decode={decode!r} does not exist.", fix=f"use one of: {', '.join(get_args(Decode))}"
+        )
     info = registry().encoder(name)
     if variant:
         info = info.with_variant(variant)
@@ -113,15 +145,4 @@ def load_encoder(
     found = resolve(info, root, HashCache(Store()), Path(weights).expanduser() if weights else None)
     if found.status == "missing":
         raise WeightsError(f"The weights of {info.name!r} are not here.", fix=how_to(info, root))
-    return Encoder(info, found, info.load(found.path, device), device)
-
-
-def layer_groups(info: EncoderInfo, module: torch.nn.Module) -> tuple[tuple[str, ...], ...]:
-    """Parameter names by depth, stem first: the encoder's own grouping, else timm's."""
-    if info.layer_groups is not None:
-        return tuple(tuple(group) for group in info.layer_groups(module))
-    from timm.models import group_parameters
-
-    matcher: Any = module.group_matcher
-    grouped = group_parameters(module, matcher(coarse=False))
-    return tuple(tuple(grouped[depth]) for depth in sorted(grouped))
+    return Encoder(info, found, load_module(info, found.path, device), device)

@@ -88,10 +88,16 @@ class CellError(BenchError):
     exit_code = EXIT_CELLS_FAILED
 
 
-def reason_of(error: Exception, who: str) -> str:
+PLUGIN_FAULTS: tuple[type[BaseException], ...] = (Exception, SystemExit)
+"""What a plugin may raise without ending more than its own work: research code often calls exit() or parse_args()."""
+
+
+def reason_of(error: BaseException, who: str) -> str:
     """Why something failed, for a person: our own errors as they are, any other with its type and `who` raised it."""
     if isinstance(error, BenchError):
         return error.block()
+    if isinstance(error, SystemExit):
+        return f"{who} called exit({error.code}); argparse's parse_args() inside it does that, too."
     return f"{who} failed: {type(error).__name__}: {error}"
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .api import EncoderInfo, module_forward
+from .encoder_faults import examine, load_module
 from .errors import BenchError, CellError, PluginError
 from .images import to_input
 
@@ -58,7 +59,8 @@ class Runner:
         self.halvings = 0
         self.transfer = 0.0
         """Seconds that the host spent on bringing batches to the device and normalising them."""
-        module = request.encoder.load(request.weights, device)
+        self.examined = False
+        module = load_module(request.encoder, request.weights, device)
         make = _openvino_forward if request.backend == "openvino" else _torch_forward
         self._forward = make(module, request, device, threads)
 
@@ -69,6 +71,16 @@ class Runner:
         out = torch.cat([self._embed(batch, i) for i in self._chunks(len(batch))])
         self._check_shape(tuple(out.shape), len(batch))
         return out
+
+    def examine(self, batch: np.ndarray | torch.Tensor, embedded: torch.Tensor) -> None:
+        """Refuse an encoder whose embeddings of a batch do not come from each image alone; looks once.
+
+        Raises:
+            PluginError: see `encoder_faults.examine`.
+        """
+        if not self.examined:
+            examine(self, batch, embedded, self.request.encoder.name, self.request.precision)
+        self.examined = True
 
     def _chunks(self, rows: int) -> Iterator[slice]:
         start = 0
@@ -112,7 +124,7 @@ class Runner:
         if shape != wanted:
             raise PluginError(
                 f"Encoder {self.request.encoder.name!r} returned shape {shape} instead of {wanted}.",
-                fix="correct embed_dim or the loaded module; check with: bench check PLUGIN",
+                fix=f"correct embed_dim or the loaded module; check with: bench check {self.request.encoder.name}",
             )
 
 
@@ -288,6 +300,11 @@ def _openvino_forward(
         warnings.simplefilter("ignore")  # about torch's tracer, which OpenVINO still uses
         converted = openvino.convert_model(
             module, example_input=torch.zeros(2, 3, size, size), input=[-1, 3, size, size]
+        )
+    if len(converted.outputs) != 1:
+        raise PluginError(
+            f"The forward of encoder {request.encoder.name!r} returns {len(converted.outputs)} tensors.",
+            fix="return one tensor (B, embed_dim)",
         )
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": {"fp32": "f32"}.get(request.precision, "bf16")}
     settings["INFERENCE_NUM_THREADS"] = threads or torch.get_num_threads()

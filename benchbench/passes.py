@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .api import Preprocess
 from .engines.gpu import pinned
 from .engines.shared import SharedPlan
-from .errors import BenchError, StoreError, reason_of
+from .errors import PLUGIN_FAULTS, BenchError, StoreError, reason_of
 from .machine import free_memory, usable_cores
 from .origin import named
 from .plan import Cell, Plan
@@ -30,7 +30,7 @@ log = logging.getLogger("benchbench")
 Progress = Callable[[int, int, str], None]
 
 
-def _stop_where_nothing_can_be_written(error: Exception) -> None:
+def _stop_where_nothing_can_be_written(error: BaseException) -> None:
     """Raise the error again where it is a full or unwritable disk, which is no encoder's fault and stops them all.
 
     A `StoreError` without a cause in the file system is damage: what is damaged was set aside and is computed again.
@@ -83,7 +83,7 @@ def embed_all(
         problem = ""
         try:
             embed(store, requests, images, device=device, progress=progress, times=times, networks=networks)
-        except Exception as error:  # which encoder it was shows when each is alone
+        except PLUGIN_FAULTS as error:  # which encoder it was shows when each is alone
             _stop_where_nothing_can_be_written(error)
             problem = error.what if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
         if problem:  # out of the except block: the error's traceback holds the memory of all networks
@@ -123,7 +123,7 @@ class EmbedJob:
                 device=pinned(self.device, self.store_root),
                 threads=usable_cores(),  # as the local engine: the last bits of a sum depend on it
             )
-        except Exception as error:
+        except PLUGIN_FAULTS as error:
             _stop_where_nothing_can_be_written(error)
             return reason_of(error, f"Embedding {', '.join(self.encoders)}")
         return ""
@@ -215,7 +215,7 @@ def _embed_singly(
         free_memory(device)
         try:
             embed(store, [embed_request(state)], images, device=device, progress=progress, times=times)
-        except Exception as error:
+        except PLUGIN_FAULTS as error:
             _stop_where_nothing_can_be_written(error)
             log.debug("%s", traceback.format_exc())
             who = named("encoder", label, state.info.origin)

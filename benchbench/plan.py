@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from .api import CellSpec, ProtocolInfo, Task
-from .errors import BenchError, PluginError, did_you_mean
+from .errors import PLUGIN_FAULTS, BenchError, PluginError, did_you_mean
 from .origin import named, plugin_identity
 from .results import SCHEMA_VERSION
 from .store import content_key
@@ -190,7 +190,7 @@ def make_plan(
         except BenchError as error:
             index = file.suite.protocols.index(protocol.use)
             raise file.error(error.what, ("protocols", index), error.fix, error.details) from error
-        except Exception as error:
+        except PLUGIN_FAULTS as error:
             who = named("protocol", protocol.info.name, protocol.info.origin)
             raise PluginError(f"{who} cannot say its cells: {type(error).__name__}: {error}.") from error
         for encoder in survey.encoders:

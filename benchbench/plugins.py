@@ -21,7 +21,7 @@ import pluggy
 from . import hookspecs
 from .api import DatasetInfo, EncoderFamily, EncoderInfo, ProtocolInfo, ReportSection, Task
 from .errors import PluginError, did_you_mean
-from .origin import Origin
+from .origin import Origin, editable_source
 
 STRICT_VARIABLE = "BENCHBENCH_STRICT_PLUGINS"
 T = TypeVar("T", EncoderInfo, DatasetInfo, ProtocolInfo)
@@ -128,7 +128,8 @@ def discover() -> tuple[list[tuple[EntryPoint, Origin]], list[FailedPlugin]]:
             points = [p for p in dist.entry_points if p.group == hookspecs.PROJECT]
             if points and not (name and dist.version):
                 raise ValueError("its METADATA has no name or no version")
-            found += [(p, Origin(name, dist.version, p.name, p.value)) for p in points]
+            source = editable_source(dist, {p.module for p in points}) if points else ""
+            found += [(p, Origin(name, dist.version, p.name, p.value, source)) for p in points]
         except Exception as error:  # whatever is wrong with one distribution's files is its own fault
             if _may_be_plugin(dist):
                 failed.append(FailedPlugin(_origin_of_broken(dist), f"broken metadata: {_described(error)}"))
@@ -247,6 +248,13 @@ def _check_metadata(item: Any) -> None:
             raise ValueError(f"the name {name!r} has characters other than letters, digits, '_', '-', '.'")
     if isinstance(item, EncoderInfo) and item.embed_dim < 1:
         raise ValueError(f"encoder {name!r} declares embed_dim={item.embed_dim}")
+    if isinstance(item, ProtocolInfo):
+        from pydantic import BaseModel
+
+        if not (isinstance(item.config, type) and issubclass(item.config, BaseModel)):
+            raise TypeError(
+                f"protocol {name!r}: `config` is not a pydantic model class (derive it from BaseModel)"
+            )
     if isinstance(item, DatasetInfo) and not item.tasks:
         raise ValueError(f"dataset {name!r} declares no task")
     for function in ("load", "run", "resolve"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from .assemble import cell_records
 from .engines import Engine
-from .errors import reason_of
+from .errors import PLUGIN_FAULTS, reason_of
 from .passes import embed_request
 from .plan import Plan
 from .progress import reporting
@@ -53,7 +53,7 @@ def write_run_cost(
     ):
         try:
             rows += find()
-        except Exception as error:  # the results are there, and worth their report
+        except PLUGIN_FAULTS as error:  # the results are there, and worth their report
             log.warning("%s is missing from the report: %s", what, reason_of(error, "Measuring cost"))
     if rows:
         write_cost(folder / "cost.csv", rows)

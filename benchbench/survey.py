@@ -16,7 +16,8 @@ from .api import DatasetInfo, EncoderInfo, Task
 from .datasets import LoadedDataset, load_dataset
 from .datasets.loading import resolve_options
 from .datasets.local import with_local_datasets
-from .errors import BenchError, DataError, PluginError, did_you_mean, reason_of
+from .datasets.model import SIMULATED_MARKER
+from .errors import PLUGIN_FAULTS, BenchError, DataError, PluginError, did_you_mean, reason_of
 from .hashing import HashCache
 from .origin import named, plugin_identity
 from .plugins import Registry
@@ -213,7 +214,7 @@ def _dataset(
                 make_simulated(info, root, wanted)
             except OSError:  # a full disk or a missing right is no fault of the dataset
                 raise
-            except Exception as error:
+            except PLUGIN_FAULTS as error:
                 return DatasetState(name, info, None, reason_of(error, named("dataset", name, info.origin)))
     if root is None:
         problem = (
@@ -260,7 +261,11 @@ def make_simulated(info: DatasetInfo, root: Path, wanted: Simulation) -> None:
     temporary = Path(tempfile.mkdtemp(dir=root.parent, prefix=".making-"))
     try:
         (temporary / info.name).mkdir()
-        info.simulate(temporary / info.name, wanted.images, wanted.seed)
+        simulated = temporary / info.name
+        info.simulate(simulated, wanted.images, wanted.seed)
+        marker = simulated / SIMULATED_MARKER
+        if not marker.exists():  # simulated images must never pass as real, whatever a plugin forgets
+            marker.write_text(f"Simulated images of {info.name}; not real data.\n")
         try:
             os.rename(temporary, root)
         except OSError:

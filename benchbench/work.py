@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from .api import CellOutput, EncoderInfo, Task
+from .api import CellOutput, CellSpec, EncoderInfo, Task
 from .claims import claim, holder
 from .context import CellContext, ImageSource, Part
 from .engines.gpu import pinned
 from .engines.shared import SharedPlan
-from .errors import CellError, reason_of
+from .errors import PLUGIN_FAULTS, CellError, reason_of
 from .machine import machine_line, usable_cores
 from .origin import named
 from .passes import embed_request, image_set
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 log = logging.getLogger("benchbench")
+ROUNDING = 1e-6
+"""How far a probability may lie outside 0 to 1."""
 _WHERE = ("device", "machine", "processor", "threads")
 Progress = Callable[[int, int, str], None]
 
@@ -60,8 +62,12 @@ class Success:
 class StoreAccess:
     """Embeddings, images and labels of a survey, read from the store (see `context.DataAccess`)."""
 
-    def __init__(self, survey: Survey, store: Store, device: str) -> None:
+    def __init__(
+        self, survey: Survey, store: Store, device: str, judged_whole: frozenset[str] = frozenset()
+    ) -> None:
         self.survey, self.store, self.device = survey, store, device
+        self.judged_whole = judged_whole
+        """Datasets that the cell is judged on with all their images, training and validation images included."""
         self._embeddings: dict[tuple[str, str], Any] = {}
         self.seconds: dict[str, float] = {}
         """What the embeddings that were read had cost: seconds of the network, thread-seconds of decoding."""
@@ -99,6 +105,13 @@ class StoreAccess:
         return prepared_images(self.store, encoder.preprocess, image_set(self.survey, dataset))
 
     def part(self, task: str, split: str) -> Part:
+        """As protocols see it: without the labels of whatever the cell is, or may be, judged on."""
+        part = self.labelled(task, split)
+        hidden = split not in ("train", "val") or task.rpartition("/")[0] in self.judged_whole
+        return dataclasses.replace(part, labels=None) if hidden else part
+
+    def labelled(self, task: str, split: str) -> Part:
+        """The same with labels, for whoever attaches them to the predictions."""
         data = self.survey.datasets[task.rpartition("/")[0]].loaded
         assert data is not None
         return data.part(self.task(task), split)
@@ -176,7 +189,10 @@ def compute_cell(
     existing = store.find("predictions", cell.id)
     if existing is not None:
         return Success(existing, computed=False)
-    access = StoreAccess(survey, store, device)
+    whole = {
+        t.rpartition("/")[0] for t in cell.spec.targets if opens_whole(cell.spec, cell.protocol.config, t)
+    }
+    access = StoreAccess(survey, store, device, frozenset(whole))
     context = CellContext(
         encoder=cell.encoder.info,
         weights=cell.encoder.weights.path,
@@ -199,9 +215,11 @@ def compute_cell(
         with _threads(context.threads):
             output, energy = _metered(lambda: cell.protocol.info.run(context), device, beside_others)
         seconds = time.perf_counter() - started
-        frame = predictions_frame(cell, output, access)
+        if not isinstance(output, CellOutput):
+            raise CellError(f"The protocol returned {type(output).__name__} instead of a CellOutput.")
+        frame = predictions_frame(cell.id, cell.spec, cell.protocol.config, output, access)
         record = cell_record(cell, output, access, context, seconds, energy)
-    except Exception as error:
+    except PLUGIN_FAULTS as error:
         who = named("protocol", cell.protocol.info.name, cell.protocol.info.origin)
         reason = reason_of(error, f"{who}, or the encoder in it,")
         log.error("%s failed: %s", cell.name, reason)
@@ -240,7 +258,7 @@ def cell_record(
 ) -> dict[str, Any]:
     """What is kept beside a cell's predictions."""
     return {
-        "details": dict(output.details),
+        "details": plain(output.details),
         "timings": {**access.seconds, **_numbers(cell, output.timings), "total": seconds},
         "extracted": access.extracted,
         "energy": energy,
@@ -250,8 +268,26 @@ def cell_record(
         "n_train": int(output.details.get("n_train", len(access.part(cell.spec.task, "train")))),
         "n_validation": int(output.details.get("n_validation", len(access.part(cell.spec.task, "val")))),
         "n_test": {name: len(p.image_ids) for name, p in output.predictions.items()},
-        "refused": dict(output.refused),
+        "refused": {target: str(reason) for target, reason in output.refused.items()},
     }
+
+
+def plain(details: Mapping[str, Any]) -> dict[str, float | int | str]:
+    """Details of a protocol as plain numbers and text, numpy's and torch's scalars unwrapped.
+
+    Raises:
+        CellError: one of them is anything else, which the record of a cell cannot hold.
+    """
+    found = {}
+    for name, value in details.items():
+        value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
+        if not isinstance(value, str | int | float):
+            raise CellError(
+                f"The protocol's details hold {type(value).__name__} under {name!r}, which is no number or text.",
+                fix="return numbers and text in `details`",
+            )
+        found[str(name)] = value
+    return found
 
 
 def _numbers(cell: Cell, timings: Mapping[str, Any]) -> dict[str, float]:
@@ -262,23 +298,37 @@ def _numbers(cell: Cell, timings: Mapping[str, Any]) -> dict[str, float]:
     return sound
 
 
-def predictions_frame(cell: Cell, output: CellOutput, access: StoreAccess) -> pd.DataFrame:
+class Labelled(Protocol):
+    """Labels of every part, which the runner has and a protocol has not."""
+
+    def labelled(self, task: str, split: str) -> Part:
+        """Labelled images of `task` in `split`."""
+        ...
+
+    def task(self, task: str) -> Task:
+        """The task called "dataset/task"."""
+        ...
+
+
+def predictions_frame(
+    cell_id: str, spec: CellSpec, config: Any, output: CellOutput, access: Labelled
+) -> pd.DataFrame:
     """Predictions of a cell with labels and groups attached; checks that they are complete and sane."""
     import pandas as pd
 
-    missing = set(cell.spec.targets) - set(output.predictions) - set(output.refused)
+    missing = set(spec.targets) - set(output.predictions) - set(output.refused)
     if missing:
         raise CellError(f"The protocol returned no predictions for {', '.join(sorted(missing))}.")
     frames = []
-    for target in (t for t in cell.spec.targets if t not in output.refused):
+    for target in (t for t in spec.targets if t not in output.refused):
         predictions, task = output.predictions[target], access.task(target)
-        test = _test_part(cell, access, target)
-        frames.append(_attach(cell.id, target, "test", predictions.image_ids, predictions.scores, test, task))
+        test = access.labelled(target, "all" if opens_whole(spec, config, target) else "test")
+        frames.append(_attach(cell_id, target, "test", predictions.image_ids, predictions.scores, test, task))
         if predictions.validation_scores is not None:
-            pool = _labelled_pool(access, cell.spec.task, target)
+            pool = _labelled_pool(access, spec.task, target)
             frames.append(
                 _attach(
-                    cell.id,
+                    cell_id,
                     target,
                     "validation",
                     predictions.validation_ids,
@@ -287,19 +337,20 @@ def predictions_frame(cell: Cell, output: CellOutput, access: StoreAccess) -> pd
                     task,
                 )
             )
+    if not frames:
+        raise CellError(
+            "The protocol refused every target.",
+            details=[f"{target}: {reason}" for target, reason in output.refused.items()],
+        )
     return pd.concat(frames, ignore_index=True)[list(PREDICTION_COLUMNS)]
 
 
-def _test_part(cell: Cell, access: StoreAccess, target: str) -> Part:
-    return access.part(target, "all" if opens_whole(cell.spec, cell.protocol.config, target) else "test")
-
-
-def _labelled_pool(access: StoreAccess, source: str, target: str) -> Part:
+def _labelled_pool(access: Labelled, source: str, target: str) -> Part:
     """Images that validation scores may be about: the source's training and validation images."""
     import numpy as np
 
     name = target if target.rpartition("/")[0] == source.rpartition("/")[0] else source
-    train, val = access.part(name, "train"), access.part(name, "val")
+    train, val = access.labelled(name, "train"), access.labelled(name, "val")
     assert train.labels is not None
     assert val.labels is not None
     return Part(
@@ -333,6 +384,12 @@ def _attach(
         )
     if not np.isfinite(scores).all():
         raise CellError(f"The protocol returned NaN or infinite scores for {target} ({split}).")
+    if len(scores) and (scores.min() < -ROUNDING or scores.max() > 1 + ROUNDING):
+        raise CellError(
+            f"The protocol returned scores from {scores.min():.4g} to {scores.max():.4g} for {target} ({split}); "
+            "they are probabilities, from 0 to 1.",
+            fix="return probabilities: the softmax or sigmoid of logits, not the logits",
+        )
     position = {name: i for i, name in enumerate(part.image_ids)}
     if split == "test" and (len(image_ids) != len(position) or set(image_ids) != set(position)):
         raise CellError(

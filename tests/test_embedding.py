@@ -342,7 +342,7 @@ def test_values_that_are_not_finite_are_refused(store: Store, images: ImageSet) 
             return super().forward(x) / 0 - torch.inf
 
     with pytest.raises(CellError, match="not finite"):
-        embed(store, [tiny("a", load=lambda w, d: Bad(5, 0))], images)
+        embed(store, [tiny("a", load=lambda w, d: Bad(5, 0).eval())], images)
 
 
 def test_an_encoder_whose_card_tells_another_width_is_refused(store: Store, images: ImageSet) -> None:
@@ -372,7 +372,7 @@ def test_memory_that_runs_out_halves_the_batch_and_is_recorded(
 
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
     rows = only(
-        embed(store, [tiny("a", load=lambda w, d: Hungry(5, 0))], images, batch_size=16, part_rows=16)
+        embed(store, [tiny("a", load=lambda w, d: Hungry(5, 0).eval())], images, batch_size=16, part_rows=16)
     )
     np.testing.assert_allclose(rows[:], expected(tiny("a"), images), rtol=1e-4, atol=1e-6)
     assert rows.notes["batch_halvings"] == 3
@@ -400,7 +400,7 @@ def test_halvings_are_told_of_the_dataset_that_they_fell_in(
             return super().forward(x)
 
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    request, networks = tiny("a", load=lambda w, d: Hungry(5, 0)), {}
+    request, networks = tiny("a", load=lambda w, d: Hungry(5, 0).eval()), {}
     other = ImageSet("other", images.paths, images.sha256)
     notes = [only(embed(store, [request], some, networks=networks)).notes for some in (images, other)]
     assert [n["batch_halvings"] for n in notes] == [2, 0]
@@ -413,7 +413,7 @@ def test_memory_that_does_not_hold_one_image_is_an_error(store: Store, images: I
             raise torch.OutOfMemoryError("CUDA out of memory")
 
     with pytest.raises(CellError, match="memory"):
-        embed(store, [tiny("a", load=lambda w, d: Starved(5, 0))], images, batch_size=2)
+        embed(store, [tiny("a", load=lambda w, d: Starved(5, 0).eval())], images, batch_size=2)
 
 
 def test_other_errors_of_a_network_are_not_taken_for_a_full_memory(store: Store, images: ImageSet) -> None:
@@ -422,7 +422,7 @@ def test_other_errors_of_a_network_are_not_taken_for_a_full_memory(store: Store,
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
     with pytest.raises(RuntimeError, match="shapes"):
-        embed(store, [tiny("a", load=lambda w, d: Broken(5, 0))], images, batch_size=4)
+        embed(store, [tiny("a", load=lambda w, d: Broken(5, 0).eval())], images, batch_size=4)
 
 
 @pytest.mark.parametrize("used", [None, "matmul", "cudnn", "conv"])

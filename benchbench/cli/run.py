@@ -97,7 +97,9 @@ _encoders = click.option(
 )
 @click.option("--out", default=Path("reports"), type=click.Path(path_type=Path), help="Where runs go.")
 @click.option(
-    "--fresh", is_flag=True, help="Compute every cell and measure cost anew, whatever the store holds."
+    "--fresh",
+    is_flag=True,
+    help="Compute every embedding and cell and measure cost anew, whatever the store holds.",
 )
 @click.option("--skip-missing", is_flag=True, help="Run what can run although some inputs are missing.")
 def run(
@@ -160,12 +162,22 @@ def _stop(number: int, frame: object) -> None:
 
 
 def _forget(plan: Plan, store: Any) -> None:
+    """Remove the suite's results and embeddings, finished or begun, so that all of them are computed anew."""
     import shutil
 
-    for cell in plan.cells:
-        if cell.id:
-            shutil.rmtree(store.folder("predictions", cell.id), ignore_errors=True)
-            shutil.rmtree(store.root / "scratch" / cell.id[:2] / cell.id, ignore_errors=True)
+    from ..embedding import embedding_identity
+    from ..passes import embed_request, image_set, needed_embeddings
+    from ..store import content_key
+
+    ready = [cell for cell in plan.cells if cell.id]
+    old = [("predictions", cell.id) for cell in ready]
+    for dataset, encoders in needed_embeddings(ready).items():
+        images = image_set(plan.survey, dataset)
+        requests = [embed_request(state) for state in encoders.values()]
+        old += [("embeddings", content_key(embedding_identity(r, images))) for r in requests]
+    for kind, key in old:
+        for folder in (store.folder(kind, key), store.folder("scratch", key)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @click.command(cls=TakesPairs)

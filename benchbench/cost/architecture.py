@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..api import EncoderInfo, module_forward
+from ..encoder_faults import load_module
 
 UNCOUNTED = "torch's counter of operations knows none of this network's"
 """Why a network whose operations come out as zero has no such value."""
@@ -58,10 +59,10 @@ def meta_module(info: EncoderInfo) -> Any:
     import torch
 
     with contextlib.suppress(NotImplementedError, RuntimeError), torch.device("meta"):
-        module = info.load(None, "meta").eval()
+        module = load_module(info, None, "meta")
         if all(p.device.type == "meta" for p in module.parameters()):
             return module.to("meta")
-    return info.load(None, "cpu").eval().to("meta")
+    return load_module(info, None, "cpu").to("meta")
 
 
 def _recorder() -> Any:

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from ..api import EncoderInfo
-from ..errors import BenchError
+from ..errors import PLUGIN_FAULTS, BenchError
 from ..machine import usable_cores
 from ..origin import plugin_identity
 from ..store import Store
@@ -92,7 +92,7 @@ def _block(name: str, units: Mapping[str, str], measure: Callable[[], list[CostR
     """
     try:
         return [dataclasses.replace(row, encoder=name) for row in measure()]
-    except Exception as error:
+    except PLUGIN_FAULTS as error:
         log.warning("%s cannot be measured of %s: %s", ", ".join(units), name or "the machine", error)
         text = str(error) or type(error).__name__
         if not isinstance(error, BenchError):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..api import DatasetInfo, Task
-from ..errors import BenchError, DataError, SuiteError, did_you_mean, reason_of
+from ..errors import PLUGIN_FAULTS, BenchError, DataError, SuiteError, did_you_mean, reason_of
 from ..hashing import HashCache
 from ..origin import named
 from ..splits import PARTS, SplitSpec, make_split, split_fingerprint
@@ -169,7 +169,7 @@ def _table(info: DatasetInfo, root: Path, options: Mapping[str, str]) -> pd.Data
         return info.load(root, options)
     except BenchError:
         raise
-    except Exception as error:
+    except PLUGIN_FAULTS as error:
         raise DataError(
             reason_of(error, named("dataset", info.name, info.origin)),
             where=str(root),
@@ -199,7 +199,12 @@ def _together(
 
 def _checked(info: DatasetInfo, frame: pd.DataFrame, root: Path) -> pd.DataFrame:
     """The plugin's table if it keeps the contract, on a fresh index."""
-    lacking = [c for c in (*COLUMNS, *label_columns(info.tasks)) if c not in frame.columns]
+    import pandas as pd
+
+    if not isinstance(frame, pd.DataFrame):
+        raise _table_fault(info, root, f"`load` returned {type(frame).__name__}, not a pandas DataFrame")
+    wanted = dict.fromkeys([*COLUMNS, *label_columns(info.tasks), *([info.cluster] if info.cluster else [])])
+    lacking = [c for c in wanted if c not in frame.columns]
     if lacking:
         raise DataError(
             f"{info.name}: the plugin's table lacks the column(s) {', '.join(lacking)}.",
@@ -210,6 +215,7 @@ def _checked(info: DatasetInfo, frame: pd.DataFrame, root: Path) -> pd.DataFrame
         raise DataError(
             f"{info.name}: no image was found.", where=str(root), fix=f"bench data how-to {info.name}"
         )
+    _check_values(info, frame, root)
     frame = frame.reset_index(drop=True).copy()
     problems = Problems(info.name)
     ids = frame["image_id"].astype(str)
@@ -228,6 +234,35 @@ def _checked(info: DatasetInfo, frame: pd.DataFrame, root: Path) -> pd.DataFrame
         _check_codes(frame, column, size, problems)
     problems.stop(where=str(root))
     return frame
+
+
+def _check_values(info: DatasetInfo, frame: pd.DataFrame, root: Path) -> None:
+    """Ids are text, labels are numbers, and no patient is None: what else breaks far from its cause."""
+    import numpy as np
+
+    for image_id in frame["image_id"]:
+        if not isinstance(image_id, str):
+            what = (
+                f"image_id holds {image_id!r} ({type(image_id).__name__}); ids must be text: write str(...)"
+            )
+            raise _table_fault(info, root, what)
+    if info.cluster and frame[info.cluster].isna().any():
+        what = f"{info.cluster} holds None or NaN; write an empty text where the patient is not known"
+        raise _table_fault(info, root, what)
+    for column in label_columns(info.tasks):
+        try:
+            frame[column].to_numpy(dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            what = f"{column} is no column of numbers ({error}); write class codes 0, 1, ... and NaN where not labelled"
+            raise _table_fault(info, root, what) from error
+
+
+def _table_fault(info: DatasetInfo, root: Path, what: str) -> DataError:
+    return DataError(
+        f"{named('dataset', info.name, info.origin)}: {what}.",
+        where=str(root),
+        fix=f"correct `load` of the plugin, or report it to its author; check with: bench check {info.name}",
+    )
 
 
 def label_columns(tasks: Sequence[Task]) -> dict[str, int]:

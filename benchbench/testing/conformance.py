@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..api import DatasetInfo, EncoderInfo, ProtocolInfo
-from ..errors import BenchError, PluginError
+from ..errors import PLUGIN_FAULTS, PluginError, reason_of
 from ..origin import Origin
 from ..plugins import Registry, registry
 
@@ -32,7 +32,7 @@ class Finding:
     """The promise, as a sentence."""
     passed: bool
     detail: str = ""
-    """What was found where it is broken, and what to change."""
+    """What was found where it is broken, and what to change; where it is kept, a hint, if any."""
 
 
 def check(name: str, weights: Path | None = None) -> tuple[Finding, ...]:
@@ -90,8 +90,9 @@ def _items(found: Registry, name: str) -> list[tuple[str, EncoderInfo | DatasetI
         try:
             return [(kind, find(name))]
         except PluginError as error:
-            if name.partition(":")[0] in tables[kind]:
-                raise  # the name exists; its variant does not
+            base = name.partition(":")[0]
+            if base in tables[kind] or (kind, base) in found.clashes:
+                raise  # the name exists; its variant does not, or several plugins bring it
             last = error
     raise PluginError(
         f"No encoder, dataset, protocol or distribution is called {name!r}.",
@@ -104,10 +105,8 @@ def _run(promise: str, problems: Iterable[str] | Callable[[], Iterable[str]]) ->
     """One finding; an exception inside the plugin is a broken promise, not a crash of the kit."""
     try:
         found = [p for p in (problems() if callable(problems) else problems) if p]
-    except BenchError as error:
-        found = [error.block()]
-    except Exception as error:
-        found = [f"{type(error).__name__}: {error}"]
+    except PLUGIN_FAULTS as error:
+        found = [reason_of(error, "the plugin")]
     return [Finding(promise, not found, "; ".join(found))]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api import DatasetInfo
-from ..errors import DataError
+from ..errors import PLUGIN_FAULTS, DataError
 
 if TYPE_CHECKING:
     from .conformance import Finding
@@ -58,7 +58,7 @@ def _refuses(info: DatasetInfo, root: Path) -> Iterator[str]:
     except DataError as error:
         if str(root) not in str(error):
             yield "the error does not name the folder that was looked in"
-    except Exception as error:
+    except PLUGIN_FAULTS as error:
         yield f"it raises {type(error).__name__}, not DataError"
     else:
         yield "an empty folder is loaded without an error"
@@ -69,15 +69,24 @@ def _defaults(info: DatasetInfo) -> dict[str, str]:
 
 
 def _roundtrip(info: DatasetInfo, root: Path) -> Iterator[str]:
+    import pandas as pd
+
+    from ..datasets.model import SIMULATED_MARKER
+
     assert info.simulate is not None
     info.simulate(root, SIMULATED, 0)
-    if not (root / "SIMULATED.txt").is_file():
-        yield "the simulator must leave a file SIMULATED.txt in the root"
+    if not (root / SIMULATED_MARKER).is_file():
+        yield f"the simulator must leave a file {SIMULATED_MARKER} in the root"
     frame: Any = info.load(root, _defaults(info))
+    if not isinstance(frame, pd.DataFrame):
+        yield f"`load` returned {type(frame).__name__}, not a pandas DataFrame"
+        return
     missing = [c for c in COLUMNS if c not in frame.columns]
     if missing:
         yield f"columns are missing: {', '.join(missing)}"
         return
+    if not all(isinstance(i, str) for i in frame["image_id"]):
+        yield "image_id is not text: write str(...), so that the same image has the same id everywhere"
     if not len(frame) or frame["image_id"].duplicated().any():
         yield "the table is empty, or image_id is not unique"
     absent = [p for p in frame["path"] if not Path(p).is_file()]

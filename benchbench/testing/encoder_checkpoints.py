@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api import EncoderInfo
-from ..errors import BenchError
+from ..errors import PLUGIN_FAULTS, BenchError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ def _must_be_refused(info: EncoderInfo, path: Path, what: str) -> Iterator[str]:
         info.load(path, "cpu")
     except BenchError:
         return
-    except Exception as error:
+    except PLUGIN_FAULTS as error:
         yield f"{what} raises {type(error).__name__}, not WeightsError, which would say what was expected"
     else:
         yield f"{what} is loaded without an error: compare names and shapes (benchbench.checkpoints.fit)"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api import EncoderInfo
+from ..encoder_faults import SAME, TOLERANCE, difference, process_kept
+from ..errors import PLUGIN_FAULTS, reason_of
 from .encoder_cards import card_problems
 from .encoder_checkpoints import refusal_problems, use_problems
 
@@ -18,31 +21,33 @@ if TYPE_CHECKING:
 
     Run = Callable[..., list[Finding]]
 
-TOLERANCE = 1e-4
-"""Largest difference, relative to the largest value, between batch sizes."""
-SAME = 1e-6
-"""Below this difference, by the same measure, two embeddings are one."""
 DEVICE_TOLERANCE = 1e-2
-"""The same between CPU and GPU, whose default matrix products are less exact."""
+"""Largest difference, relative to the largest value, between CPU and GPU, whose matrix products are less exact."""
 
 
 def check_encoder(info: EncoderInfo, weights: Path | None, run: Run) -> list[Finding]:
     """All checks of one encoder, with its checkpoint where there is one, else with random weights."""
+    with process_kept():  # the checks load it again and again
+        return _findings(info, weights, run)
+
+
+def _findings(info: EncoderInfo, weights: Path | None, run: Run) -> list[Finding]:
     title = f"encoder {info.name}"
     findings = run(f"{title}: the card is complete", lambda: card_problems(info))
     path = _checkpoint(info, weights)
     try:
-        module = info.load(path, "cpu")
-    except Exception as error:  # whatever the plugin raises, the author wants to read it here
-        return [*findings, *run(f"{title}: it loads", [f"{type(error).__name__}: {error}"])]
+        with process_kept() as changed:
+            module = info.load(path, "cpu")
+    except PLUGIN_FAULTS as error:  # whatever the plugin raises, the author wants to read it here
+        return [*findings, *run(f"{title}: it loads", [reason_of(error, "`load`")])]
     checks: dict[str, Callable[[], Iterator[str]]] = {
+        "loading changes nothing outside the module": lambda: _kept(changed),
         "embeddings have the declared shape and type": lambda: _shape(info, module),
         "the card declares the module's parameters": lambda: _parameters(info, module),
         "different images have different embeddings": lambda: _distinct(info, module),
         "embeddings are the same on every run": lambda: _deterministic(info, module, path),
         "the batch size does not matter": lambda: _batches(info, module),
         "unusual images are embedded": lambda: _unusual(info, module),
-        "layer groups cover all parameters once": lambda: _groups(info, module),
     }
     if _has_gpu():
         checks["CPU and GPU agree"] = lambda: _devices(info, module, path)
@@ -54,7 +59,14 @@ def check_encoder(info: EncoderInfo, weights: Path | None, run: Run) -> list[Fin
         )
     for variant in info.variants:
         checks[f"variant {variant.name} is complete"] = lambda v=variant.name: _variant(info, v, weights)  # type: ignore[misc]
+    groups = run(f"{title}: layer groups cover all parameters once", lambda: _groups(info, module))
+    findings += [replace(f, detail=f.detail or _depth_hint(info, module)) for f in groups]
     return findings + [f for promise, check in checks.items() for f in run(f"{title}: {promise}", check)]
+
+
+def _kept(changed: list[str]) -> Iterator[str]:
+    for what in changed:
+        yield f"`load` changes, for every other encoder too, {what}: put it back before you return"
 
 
 def _checkpoint(info: EncoderInfo, weights: Path | None) -> Path | None:
@@ -98,12 +110,13 @@ def _shape(info: EncoderInfo, module: Any) -> Iterator[str]:
     import numpy as np
     import torch
 
+    from ..api import module_forward
     from ..images import to_input
 
     if module.training:
         yield "`load` must return the module in eval mode: call .eval()"
     with torch.inference_mode():
-        out = module(to_input(_pixels(info, 3), info.preprocess))
+        out = module_forward(module, to_input(_pixels(info, 3), info.preprocess))
     if tuple(out.shape) != (3, info.embed_dim):
         yield f"three images give {tuple(out.shape)}, the card declares (3, {info.embed_dim})"
     if out.dtype != torch.float32:
@@ -126,7 +139,7 @@ def _distinct(info: EncoderInfo, module: Any) -> Iterator[str]:
     pixels[2] = np.linspace(0, 255, info.preprocess.size, dtype=np.uint8)[:, None, None]
     out = _embed(info, module, pixels)
     for a, b in ((0, 1), (0, 2), (1, 2)):
-        if _difference(out[a], out[b]) < SAME:
+        if difference(out[a], out[b]) < SAME:
             yield "different images give the same embedding: does the output depend on the input?"
             return
 
@@ -136,17 +149,12 @@ def _deterministic(info: EncoderInfo, module: Any, path: Path | None) -> Iterato
 
     pixels = _pixels(info, 2)
     first = _embed(info, module, pixels)
+    if not np.isfinite(first).all():
+        return  # which has a finding of its own
     if not np.array_equal(first, _embed(info, module, pixels)):
         yield "the same images give other embeddings the second time: is dropout or another random step active?"
     if not np.array_equal(first, _embed(info, info.load(path, "cpu"), pixels)):
         yield "loading again gives other embeddings: seed the random weights of load(None, device)"
-
-
-def _difference(a: np.ndarray, b: np.ndarray) -> float:
-    import numpy as np
-
-    with np.errstate(invalid="ignore"):  # values that are not finite have a finding of their own
-        return float(np.abs(a - b).max() / max(1e-12, float(np.abs(b).max())))
 
 
 def _batches(info: EncoderInfo, module: Any) -> Iterator[str]:
@@ -154,9 +162,9 @@ def _batches(info: EncoderInfo, module: Any) -> Iterator[str]:
 
     pixels = _pixels(info, 4)
     singly = np.concatenate([_embed(info, module, pixels[i : i + 1]) for i in range(4)])
-    difference = _difference(_embed(info, module, pixels), singly)
-    if difference > TOLERANCE:
-        yield f"embeddings in a batch differ from single ones by {difference:.1e}: is a BatchNorm in training mode?"
+    found = difference(_embed(info, module, pixels), singly)
+    if found > TOLERANCE["fp32"]:
+        yield f"embeddings in a batch differ from single ones by {found:.1e}: is a BatchNorm in training mode?"
 
 
 def _unusual(info: EncoderInfo, module: Any) -> Iterator[str]:
@@ -193,19 +201,17 @@ def _has_gpu() -> bool:
 
 def _devices(info: EncoderInfo, module: Any, path: Path | None) -> Iterator[str]:
     pixels = _pixels(info, 2)
-    difference = _difference(
-        _embed(info, info.load(path, "cuda"), pixels, "cuda"), _embed(info, module, pixels)
-    )
-    if difference > DEVICE_TOLERANCE:
-        yield f"GPU and CPU embeddings differ by {difference:.1e}"
+    found = difference(_embed(info, info.load(path, "cuda"), pixels, "cuda"), _embed(info, module, pixels))
+    if found > DEVICE_TOLERANCE:
+        yield f"GPU and CPU embeddings differ by {found:.1e}"
 
 
 def _groups(info: EncoderInfo, module: Any) -> Iterator[str]:
     from collections import Counter
 
-    from ..encoder import layer_groups
-
-    grouped = Counter(name for group in layer_groups(info, module) for name in group)
+    if info.layer_groups is None:
+        return
+    grouped = Counter(name for group in info.layer_groups(module) for name in group)
     names = {name for name, _ in module.named_parameters()}
     if missing := sorted(names - grouped.keys()):
         yield f"{len(missing)} parameters are in no group, for instance {missing[0]}"
@@ -213,3 +219,16 @@ def _groups(info: EncoderInfo, module: Any) -> Iterator[str]:
         yield f"{len(unknown)} names are no parameters, for instance {unknown[0]}"
     if double := sorted(name for name, count in grouped.items() if count > 1):
         yield f"{len(double)} parameters are in more than one group, for instance {double[0]}"
+
+
+def _depth_hint(info: EncoderInfo, module: Any) -> str:
+    """What fine-tuning with layer_decay would say; no broken promise, because the card need not name groups."""
+    from ..training.model import layer_of
+
+    if info.layer_groups is not None:
+        return ""
+    try:
+        layer_of(info, module)
+    except PLUGIN_FAULTS as error:
+        return f"a hint for fine-tuning: {reason_of(error, 'timm')}"
+    return ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,10 +51,15 @@ class FakeData:
         return found
 
     def part(self, task: str, split: str) -> Part:
-        """Labelled images of a task in one split ("all": every labelled image)."""
+        """Labelled images of a task in one split ("all": every labelled image); as in a run, no test labels."""
+        self.reads.append((task, split))
+        part = self.labelled(task, split)
+        return part if split in ("train", "val") else replace(part, labels=None)
+
+    def labelled(self, task: str, split: str) -> Part:
+        """The same with the labels of test images as well, for whoever judges predictions."""
         import numpy as np
 
-        self.reads.append((task, split))
         dataset = self.datasets[task.rpartition("/")[0]]
         labels = self.task(task).labels(dataset.frame)
         known = ~np.isnan(labels) if labels.ndim == 1 else ~np.isnan(labels).all(axis=1)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..api import CellOutput, ProtocolInfo
+from ..context import CellContext
+from ..errors import CellError
 
 if TYPE_CHECKING:
     from .conformance import Finding
@@ -53,7 +55,8 @@ def _cell(info: ProtocolInfo) -> Iterator[str]:
     """Run the protocol's first cell on two toy datasets, twice."""
     import numpy as np
 
-    from .fakes import fake_context, toy_dataset
+    from ..work import plain, predictions_frame
+    from .fakes import FakeData, fake_context, toy_dataset
 
     datasets = {name: toy_dataset(name, seed=i) for i, name in enumerate(("toy", "other"))}
     tasks = tuple((f"{d.name}/any", d.tasks[1]) for d in datasets.values())
@@ -63,20 +66,40 @@ def _cell(info: ProtocolInfo) -> Iterator[str]:
     if not cells:
         yield "no cell is asked for on two binary tasks"
         return
-    outputs: list[CellOutput] = []
+    cell, outputs = cells[0], []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(2):
-            cell = cells[0]
             context = fake_context(
-                datasets, cell.task, config, Path(folder), targets=cell.targets, axes=dict(cell.axes)
+                datasets,
+                cell.task,
+                config,
+                Path(folder),
+                targets=cell.targets,
+                axes=dict(cell.axes),
+                also_train=cell.also_train,
             )
-            outputs.append(info.run(context))
-    for target in cells[0].targets:
-        if target not in outputs[0].predictions:
-            yield f"there are no predictions for {target}"
-            continue
-        scores = outputs[0].predictions[target].scores
-        if not (np.isfinite(scores).all() and scores.min() >= 0 and scores.max() <= 1):
-            yield f"scores on {target} are not probabilities"
-        if not info.stochastic and not np.array_equal(scores, outputs[1].predictions[target].scores):
-            yield f"scores on {target} differ between two runs of the same cell, but the card says not stochastic"
+            outputs.append(_output(info, context))
+    data = FakeData(datasets)
+    frames = [predictions_frame("kit", cell, config, output, data) for output in outputs]
+    plain(outputs[0].details)
+    first, again = (list(frame["scores"]) for frame in frames)
+    if not info.stochastic and not all(map(np.array_equal, first, again)):
+        yield "scores differ between two runs of the same cell, but the card says not stochastic"
+
+
+def _output(info: ProtocolInfo, context: CellContext) -> CellOutput:
+    """What a cell returns; a protocol that falls over the labels it may not see is told so."""
+    try:
+        output: Any = info.run(context)
+    except (TypeError, AttributeError) as error:
+        data: Any = context.data
+        asked = sorted({split for _, split in data.reads} - {"train", "val"})
+        if not asked or "None" not in str(error):
+            raise
+        raise CellError(
+            f"{type(error).__name__}: {error}. Is it about labels? Those of {', '.join(asked)} images are None for a "
+            "protocol: it learns from the train and val parts."
+        ) from error
+    if not isinstance(output, CellOutput):
+        raise CellError(f"`run` returned {type(output).__name__}, not a CellOutput")
+    return output

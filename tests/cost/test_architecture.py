@@ -133,7 +133,7 @@ def test_networks_with_the_same_layers_and_another_forward_pass_are_told_apart()
 
     def key(times: int) -> str:
         preprocess = Preprocess("p", 16)
-        load = lambda weights, device: Once(times)  # noqa: E731
+        load = lambda weights, device: Once(times).eval()  # noqa: E731
         return inspect_encoder(EncoderInfo("a", "a", "a", 3, preprocess, "", load, None, "", "")).key
 
     assert key(1) == key(1) != key(2)
@@ -146,7 +146,7 @@ def test_a_network_without_countable_operations_has_none_counted() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x.mean((2, 3))
 
-    load = lambda weights, device: Mean()  # noqa: E731
+    load = lambda weights, device: Mean().eval()  # noqa: E731
     assert (
         inspect_encoder(EncoderInfo("a", "a", "a", 3, Preprocess("p", 16), "", load, None, "", "")).flops == 0
     )

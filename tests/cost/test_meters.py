@@ -161,7 +161,7 @@ class Linear(torch.nn.Module):
 def energy_bench(monkeypatch: pytest.MonkeyPatch) -> EncoderBench:
     setup = Setup(CostConfig(measure="quick"), "cpu", 1, None)
     monkeypatch.setattr("benchbench.cost.setup.QUICK", Effort(0.01, 1, 0.1, 0.01))
-    return EncoderBench(EmbedRequest(card(lambda w, d: Linear()), None, ""), setup)
+    return EncoderBench(EmbedRequest(card(lambda w, d: Linear().eval()), None, ""), setup)
 
 
 @pytest.mark.parametrize(("foreign", "noisy"), [(0.5, True), (0.0, False), (None, False)])
@@ -238,7 +238,7 @@ class Holder(torch.nn.Module):
 @pytest.mark.skipif(not CAN_RESET, reason="Linux only")
 def test_what_this_process_holds_does_not_count_as_a_networks_peak_memory() -> None:
     def peak() -> Peak:
-        load = lambda weights, device: Holder()  # noqa: E731
+        load = lambda weights, device: Holder().eval()  # noqa: E731
         return measure_alone(EmbedRequest(card(load), None, ""), "cpu", 1)
 
     alone = peak()
