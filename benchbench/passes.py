@@ -16,7 +16,7 @@ from .engines.shared import SharedPlan
 from .errors import PLUGIN_FAULTS, BenchError, StoreError, reason_of
 from .machine import free_memory, usable_cores
 from .origin import named
-from .plan import Cell, Plan
+from .plan import Cell
 from .results import ImagePass
 from .store import Store
 from .survey import EncoderState, Survey
@@ -100,7 +100,7 @@ def embed_all(
 class EmbedJob:
     """Some parts of a dataset, for some encoders, as a job that any engine can run."""
 
-    plan: Plan | SharedPlan
+    plan: SharedPlan
     dataset: str
     encoders: tuple[str, ...]
     parts: frozenset[int]
@@ -111,7 +111,7 @@ class EmbedJob:
         """Empty, or why the parts are not there; whoever publishes them finds out again."""
         from .embedding import embed_share
 
-        plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
+        plan = self.plan.load()
         states = [e for e in plan.survey.encoders if e.label in self.encoders]
         images = image_set(plan.survey, self.dataset)
         try:
@@ -133,13 +133,13 @@ class EmbedJob:
 class PrepareJob:
     """Preparing images for the cells that train on them, as a job of its own: where the work runs."""
 
-    plan: Plan | SharedPlan
+    plan: SharedPlan
     positions: tuple[int, ...]
     store_root: Path
 
     def __call__(self) -> list[ImagePass]:
         """What was decoded, as `prepare_all` adds it."""
-        plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
+        plan = self.plan.load()
         passes: list[ImagePass] = []
         prepare_all(
             [plan.cells[i] for i in self.positions], plan.survey, Store(self.store_root), _silent, passes
@@ -154,14 +154,14 @@ class PublishJob:
     It needs the device as well, which the process that gives out the work may not have (a cluster's login node).
     """
 
-    plan: Plan | SharedPlan
+    plan: SharedPlan
     positions: tuple[int, ...]
     store_root: Path
     device: str
 
     def __call__(self) -> tuple[dict[str, str], list[ImagePass]]:
         """The failures, as `embed_all` returns them, and what was decoded."""
-        plan = self.plan.load() if isinstance(self.plan, SharedPlan) else self.plan
+        plan = self.plan.load()
         cells = [plan.cells[i] for i in self.positions]
         device = pinned(self.device, self.store_root)
         passes: list[ImagePass] = []

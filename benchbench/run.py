@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import itertools
 import logging
 import os
@@ -16,7 +15,7 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,7 +92,7 @@ def execute(plan: Plan, registry: Registry, store: Store, options: Options) -> O
                 record.update(audit=_audit(plan))
             with _announced(plan, store):
                 results = _compute(plan, store, engine, options, record, stages)
-                results.deviations = _deviations(plan, store, engine, options)
+                results.deviations = measure_deviations(plan, store, options.device, engine.where_the_work_is)
             _write_results(plan, folder, results)
             with stages.timed("cost"):
                 write_run_cost(
@@ -270,6 +269,7 @@ def _compute(
     if needed_images(cells):
         with stages.timed("prepare"), reporting("preparing images") as progress:
             if engine.config.name == "dask":
+                assert isinstance(source, SharedPlan), "its work is done elsewhere"
                 results.passes += engine.one(PrepareJob(source, tuple(todo), store.root))
             else:
                 prepare_all(cells, plan.survey, store, progress, results.passes)
@@ -358,15 +358,6 @@ def _lost_reason(cell: Cell, lost: Mapping[str, str]) -> str:
         if reason:
             return reason
     return ""
-
-
-def _where_the_work_runs(engine: Engine, job: Callable[[], Any]) -> Any:
-    """The result of a job: of one here, unless the machine that gives out the work is not the one that does it."""
-    return engine.one(job) if engine.config.name == "dask" else job()
-
-
-def _deviations(plan: Plan, store: Store, engine: Engine, options: Options) -> tuple[Deviation, ...]:
-    return measure_deviations(plan, store, options.device, functools.partial(_where_the_work_runs, engine))
 
 
 def _write_results(plan: Plan, folder: Path, results: _Results) -> None:

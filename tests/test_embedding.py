@@ -829,7 +829,7 @@ def test_a_full_disk_stops_a_worker(
     planned: dict[str, Planned], store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     survey = types.SimpleNamespace(encoders=list(planned.values()))
-    plan: Any = types.SimpleNamespace(survey=survey)
+    plan: Any = types.SimpleNamespace(load=lambda: types.SimpleNamespace(survey=survey))
     job = passes.EmbedJob(plan, "toy", ("a", "b"), frozenset({0}), store.root, "cpu")
     monkeypatch.setattr("benchbench.shards.np.save", no_space)
     with pytest.raises(StoreError, match="No space left"):

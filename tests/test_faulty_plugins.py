@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +29,7 @@ from benchbench.api import (
     ProtocolInfo,
     Task,
 )
-from benchbench.errors import DataError
+from benchbench.errors import BenchError, DataError
 from benchbench.origin import Origin
 from benchbench.plan import make_plan, resolve_protocols
 from benchbench.plugins import Registry, build_registry, discover
@@ -418,3 +421,148 @@ def test_simulated_images_are_marked_also_where_the_simulator_forgets_it(tmp_pat
         dataset(table, simulate=lambda root, n, seed: None), tmp_path / "made", Simulation(images=20, seed=0)
     )
     assert (tmp_path / "made" / "odd" / "SIMULATED.txt").is_file()
+
+
+# ----------------------------------------------------------------------------------- edits, names, outside
+
+
+MINE = """
+from benchbench import EncoderInfo, Preprocess, hookimpl
+def load(path, device):
+    import torch
+    class Net(torch.nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.adaptive_avg_pool2d(x, 2).flatten(1) + OFFSET
+    return Net().eval()
+@hookimpl
+def benchbench_encoders():
+    return [EncoderInfo("mine", "Mine", "a", 12, Preprocess("p", 32), "mean", load, None, "MIT", "")]
+"""
+
+
+def test_a_fresh_run_embeds_again_with_the_code_as_it_is_now(data: Path, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "mine-1.0.dist-info").mkdir(parents=True)
+    (site / "mine-1.0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (site / "mine-1.0.dist-info/entry_points.txt").write_text("[benchbench]\nmine = mine\n")
+    (tmp_path / "s.yaml").write_text(
+        "title: t\nencoders: [mine]\ntasks: [clinic/label]\n"
+        "protocols: [{protocol: linear_probe, preset: retfound_green_paper}]\n"
+    )
+    path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
+    found = []
+    for offset in ("0", "100"):
+        (site / "mine.py").write_text(MINE.replace("OFFSET", offset))
+        words = ["-B", "-m", "benchbench", "run", "s.yaml", "--data-root", str(data), "--fresh"]
+        done = subprocess.run(
+            [sys.executable, *words],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": path, "BENCHBENCH_STORE": str(tmp_path / "fresh")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        (shard,) = (tmp_path / "fresh" / "embeddings").rglob("shard-00000.npy")
+        found.append(np.load(shard))
+    np.testing.assert_allclose(found[1], found[0] + 100, atol=1e-4)
+
+
+def test_the_kit_names_both_plugins_that_claim_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchbench.errors import PluginError
+    from benchbench.testing import conformance
+
+    both = Registry({}, {}, {}, clashes={("encoder", "double"): ("one/double", "two/double")})
+    monkeypatch.setattr(conformance, "registry", lambda: both)
+    with pytest.raises(PluginError, match="Several plugins bring an encoder") as caught:
+        conformance.check("double")
+    assert "one/double, two/double" in str(caught.value)
+
+
+def test_a_new_plugin_of_a_name_that_is_taken_is_told_so(tmp_path: Path) -> None:
+    from click.testing import CliRunner
+
+    from benchbench.cli.new import new
+
+    taken = CliRunner().invoke(new, ["encoder", "resnet50", "--out", str(tmp_path)])
+    assert taken.exit_code == 0
+    assert "has encoder 'resnet50' already" in taken.output
+    assert "already" not in CliRunner().invoke(new, ["encoder", "resnet50b", "--out", str(tmp_path)]).output
+
+
+def outside(spoil: Callable[[Any], Any] = lambda z: z) -> Any:
+    from benchbench.encoder import Encoder
+    from benchbench.weights import UNTRAINED
+
+    return Encoder(SOUND, UNTRAINED, Network(spoil).eval(), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "batch_size", "said"),
+    [
+        (lambda z: z, 0, "batch_size=0 makes no sense"),
+        (lambda z: z, -3, "batch_size=-3 makes no sense"),
+        (lambda z: z[:, :7], 16, r"shape (7,); its card declares (48,)"),
+        (lambda z: z / 0, 16, "not finite for 2 of 2 images"),
+    ],
+)
+def test_embedding_outside_suites_refuses_what_gives_no_embeddings(
+    spoil: Any, batch_size: int, said: str
+) -> None:
+    pictures = [np.full((40, 40, 3), 7, np.uint8), np.full((40, 40, 3), 90, np.uint8)]
+    assert outside().embed(pictures).shape == (2, 48)
+    with pytest.raises(BenchError) as caught:
+        outside(spoil).embed(pictures, batch_size)
+    assert said in str(caught.value)
+
+
+def test_a_way_to_decode_that_does_not_exist_is_refused() -> None:
+    import benchbench
+
+    with pytest.raises(BenchError, match="use one of: reference, exact, fast"):
+        benchbench.load_encoder("efficientnet_lite0", decode="bogus")  # type: ignore[arg-type]
+
+
+def test_a_module_of_unknown_depth_gets_a_hint_and_a_wrapped_timm_network_none() -> None:
+    import timm
+
+    from benchbench.testing.encoders import check_encoder
+
+    class Plain(Network):
+        def __init__(self) -> None:
+            super().__init__(norm=True)
+
+    class Wrapped(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = timm.create_model("test_vit", img_size=32, num_classes=0, global_pool="avg")
+            self.scale = torch.nn.Parameter(torch.ones(()))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x) * self.scale
+
+    def groups(build: Callable[[], torch.nn.Module]) -> Any:
+        card = encoder("one", lambda path, device: build().eval())
+        return next(f for f in check_encoder(card, None, _run) if "layer groups" in f.check)
+
+    plain, wrapped = groups(Plain), groups(Wrapped)
+    assert plain.passed
+    assert "fine-tune with layer_decay: null" in plain.detail
+    assert (wrapped.passed, wrapped.detail) == (True, "")
+
+
+def test_values_that_are_not_finite_are_not_taken_for_dropout() -> None:
+    from benchbench.testing.encoders import check_encoder
+
+    card = encoder("nan", lambda path, device: Network(lambda z: z * float("nan")).eval())
+    details = " ".join(f.detail for f in check_encoder(card, None, _run))
+    assert "not finite" in details
+    assert "is dropout" not in details
+
+
+def test_a_report_section_that_is_one_text_is_one_line() -> None:
+    from benchbench.api import ReportSection
+    from benchbench.report import _rendered
+
+    (section,) = _rendered([ReportSection("Mine", lambda a: "just a text")], None)  # type: ignore[arg-type,return-value]
+    assert section.lines == ("just a text",)

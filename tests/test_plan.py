@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,9 @@ from PIL import Image
 
 from benchbench.api import HALF, EncoderInfo, Preprocess
 from benchbench.embedding import embedding_identity
+from benchbench.engines.shared import share
 from benchbench.errors import BenchError, SuiteError
-from benchbench.origin import OWN_DISTRIBUTION, Origin
+from benchbench.origin import OWN_DISTRIBUTION, Origin, editable_source
 from benchbench.plan import Plan, make_plan, resolve_protocols
 from benchbench.plugins import Registry, build_registry, discover
 from benchbench.run import Options, execute
@@ -134,6 +137,53 @@ def test_an_upgrade_of_a_third_partys_plugin_is_another_cell_and_one_of_benchben
 
     assert set(of("third-party", "1.0")).isdisjoint(of("third-party", "1.1"))
     assert of(OWN_DISTRIBUTION, "0.1.0") == of(OWN_DISTRIBUTION, "0.2.0")
+
+
+@pytest.mark.parametrize("editable", [True, False])
+def test_edited_code_of_an_editable_plugin_is_another_cell_also_for_workers(
+    site: Path, data: Path, editable: bool
+) -> None:
+    distribution(site, "edited", "1.0")
+    told = {"url": f"file://{site}", "dir_info": {"editable": editable}}
+    (site / "edited-1.0.dist-info" / "direct_url.json").write_text(json.dumps(told))
+    plan = plan_of("mine", data)
+    first = keys(plan)
+    assert keys(plan_of("mine", data)) == first
+    (site / "edited.py").write_text(PLUGIN.replace("nokey", "another"))
+    sys.modules.pop("edited")
+    assert (set(keys(plan_of("mine", data))).isdisjoint(first)) == editable
+    assert keys(share(plan, Store()).load()) == first
+
+
+def test_the_code_of_a_package_is_all_its_modules_and_those_of_benchbench_are_its_versions(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (site / "whole").mkdir()
+    (site / "whole" / "__init__.py").write_text(PLUGIN)
+    (site / "whole" / "network.py").write_text("x = 1")
+    distribution(site, "spread", "1.0", points="point = whole.plugin")
+    (site / "spread-1.0.dist-info" / "direct_url.json").write_text('{"dir_info": {"editable": true}}')
+    dist = Distribution.from_name("spread")
+    before = editable_source(dist, {"whole.plugin"})
+    assert before
+    (site / "whole" / "network.py").write_text("x = 2")
+    assert editable_source(dist, {"whole.plugin"}) != before
+    monkeypatch.setattr("benchbench.origin.OWN_DISTRIBUTION", "spread")
+    assert editable_source(dist, {"whole.plugin"}) == ""
+
+
+def test_a_protocol_whose_settings_are_no_pydantic_model_is_named_when_it_is_loaded(site: Path) -> None:
+    module = """
+from benchbench import ProtocolInfo, hookimpl
+class Plain:
+    pass
+@hookimpl
+def benchbench_protocols():
+    return [ProtocolInfo("plain", "Plain", "d", Plain, print, "embeddings", False)]
+"""
+    distribution(site, "plainly", "1.0", module)
+    (cause,) = [f.cause for f in build_registry(*discover()).failed if f.origin.distribution == "plainly"]
+    assert "`config` is not a pydantic model class" in cause
 
 
 def test_a_choice_of_cells_needs_no_input_of_the_others(data: Path) -> None:

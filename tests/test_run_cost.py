@@ -264,7 +264,9 @@ def test_the_deviation_of_fast_decoding_is_the_distance_from_exact_embeddings(tm
     def request(decode: str) -> EmbedRequest:
         recipe = Preprocess("p", 64, decode=decode)  # type: ignore[arg-type]
         return EmbedRequest(
-            EncoderInfo(decode, decode, "mean", 48, recipe, "", lambda w, d: Mean().eval(), None, "", ""), None, ""
+            EncoderInfo(decode, decode, "mean", 48, recipe, "", lambda w, d: Mean().eval(), None, "", ""),
+            None,
+            "",
         )
 
     fast, exact = (

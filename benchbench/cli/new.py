@@ -16,8 +16,17 @@ import click
 )
 def new(kind: Any, name: str, out: Path) -> None:
     """Start a plugin package of your own: installable, with a test that runs the conformance kit."""
+    from ..plugins import registry
     from ..scaffold import new_package
 
+    found = registry()
+    taken = {"encoder": found.encoders, "dataset": found.datasets, "protocol": found.protocols}[kind]
+    if name in taken or (kind, name) in found.clashes:
+        click.echo(
+            f"Note: an installed plugin has {kind} {name!r} already. Once yours is installed, too, both answer to "
+            "their full names only (distribution/name): another name is easier.",
+            err=True,
+        )
     written = new_package(kind, name, out)
     for path in written:
         click.echo(str(path))

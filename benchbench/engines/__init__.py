@@ -157,14 +157,17 @@ class Engine:
         """The result of a single job; what it raises is raised here."""
         return next(result for _, result in self.run([job]))
 
+    def where_the_work_is(self, job: Job) -> Any:
+        """The result of a job on the machine that does the work: a worker's where they have one of their own."""
+        return self.one(job) if self.config.name == "dask" else job()
+
     def hardware(self, device: str) -> dict[str, str]:
         """The machine that does the work, with the device that `device` ("auto", ...) is there.
 
         Workers of a cluster have a machine of their own: one of them is asked.
         """
         if device not in self._hardware:
-            job = functools.partial(_hardware_of, device)
-            self._hardware[device] = self.one(job) if self.config.name == "dask" else job()
+            self._hardware[device] = self.where_the_work_is(functools.partial(_hardware_of, device))
         return self._hardware[device]
 
     @cached_property

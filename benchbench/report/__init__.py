@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import PLUGIN_FAULTS
+
 if TYPE_CHECKING:
     from ..analysis import Analysis
     from ..api import ReportSection
@@ -87,8 +89,9 @@ def _rendered(sections: Iterable[ReportSection], analysis: Analysis) -> Sequence
     found = []
     for section in sections:
         try:
-            lines = tuple(str(line) for line in section.render(analysis))
-        except Exception as error:  # a plugin's fault must not cost the report
+            rendered = section.render(analysis)
+            lines = (rendered,) if isinstance(rendered, str) else tuple(str(line) for line in rendered)
+        except PLUGIN_FAULTS as error:  # a plugin's fault must not cost the report
             found.append(PluginSection(section.title, (), f"{type(error).__name__}: {error}"))
         else:
             found.append(PluginSection(section.title, lines))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -83,7 +83,7 @@ def _one_probe(task: Task, grid: Any) -> Fit:
 
     def fit(train: Table, validation: Table | None) -> Fitted:
         judge = {} if validation is None else {"X_val": validation.X, "y_val": validation.y}
-        probe = fit_probe(train.X, train.y, groups=train.groups, grid=_threaded(grid, train), **judge)
+        probe = fit_probe(train.X, train.y, groups=train.groups, grid=grid, **judge)
         inside = None
         if probe.out_of_fold is not None:
             inside = expand(probe.out_of_fold, probe.classes, codes(task))
@@ -105,11 +105,6 @@ def stage_seconds(timings: Any) -> dict[str, float]:
     return {stage: seconds for stage, seconds in asdict(timings).items() if seconds}
 
 
-def _threaded(grid: Any, train: Table) -> Any:
-    """One thread for small tables: their products gain nothing from more, and lose much on a busy machine."""
-    return replace(grid, threads=1) if train.X.size < 2**22 else grid
-
-
 def _one_probe_per_label(task: Task, grid: Any) -> Fit:
     """All labels are solved together; a label that cannot be learned scores 0.5."""
     import numpy as np
@@ -119,7 +114,7 @@ def _one_probe_per_label(task: Task, grid: Any) -> Fit:
     def fit(train: Table, validation: Table | None) -> Fitted:
         judge = {} if validation is None else {"X_val": validation.X, "Y_val": validation.y}
         many = fit_multilabel_probe(
-            train.X, train.y, groups=train.groups, grid=_threaded(grid, train), names=task.classes, **judge
+            train.X, train.y, groups=train.groups, grid=grid, names=task.classes, **judge
         )
         details: dict[str, float | int | str] = {}
         inside: list[np.ndarray | None] = []
