@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,15 +67,16 @@ def judge(
         estimates = [
             _from_plain(e, encoder, seeds) for e, encoder in zip(plain.estimates, encoders, strict=True)
         ]
-        pairs, notes = plain.pairs, _excluded(plain.excluded, classes)
+        pairs, excluded, notes = plain.pairs, plain.excluded, _one_model(cases)
     else:
         over = compare_seeds(name, cases.labels, scores, cases.groups, wanted)
         estimates = [
             _from_seeds(e, encoder, seeds) for e, encoder in zip(over.estimates, encoders, strict=True)
         ]
-        pairs, notes = over.pairs, _claim(over)
+        pairs, excluded, notes = over.pairs, over.excluded, _claim(over)
     comparisons = [] if missing else [comparison_record(p, encoders, panel, family, rules) for p in pairs]
-    notes = (*_refusals(cases), *_lost_seeds(cases, seeds), *notes)
+    told = (*_refusals(cases), *_lost_seeds(cases, seeds), *_excluded(excluded, classes))
+    notes = (*told, *_cut(cases, metric), *notes, *_care(estimates))
     if missing:
         notes = (f"The reference {rules.reference} has no result here, so nothing is compared.", *notes)
     if not cases.testable:
@@ -157,7 +159,7 @@ def comparison_record(
         ci_low=p.ci_low,
         ci_high=p.ci_high,
         se=p.se,
-        p_value=p.p_value,
+        p_value=p.p_to_correct,
         p_permutation=p.permutation_p,
         detectable=p.smallest_detectable_difference,
         verdict=str(p.verdict),
@@ -191,6 +193,31 @@ def _claim(over: SeedComparison) -> tuple[str, ...]:
         f"Intervals and tests are about {over.claim} on other patients; "
         "the spread between seeds is shown, and not counted.",
     )
+
+
+def _one_model(cases: Cases) -> tuple[str, ...]:
+    """What one seed of a protocol that depends on its seed cannot say."""
+    if all(r.deterministic for rows in cases.rows.values() for r in rows):
+        return ()
+    return (
+        "One seed: values and tests are about these trained models, not about the methods that trained them; "
+        "another seed would give another model.",
+    )
+
+
+def _care(estimates: Sequence[Estimate]) -> tuple[str, ...]:
+    """What counts of cases say against reading intervals and p-values as they are, once for the panel."""
+    asked = [e.note for e in estimates if e.verdict in (Verdict.SMALL, Verdict.RARE_CLASS)]
+    return tuple(dict.fromkeys(asked))
+
+
+def _cut(cases: Cases, metric: str) -> tuple[str, ...]:
+    """Where the decisions that a metric reads were made, if the scores are one probability."""
+    if metric not in _DECIDED or any(
+        s.shape[1] > 1 for found in cases.scores.values() for s in found.values()
+    ):
+        return ()
+    return ("Scores are cut at 0.5 for this metric, whatever threshold was frozen on other images.",)
 
 
 def _lost_seeds(cases: Cases, kept: tuple[int, ...]) -> tuple[str, ...]:

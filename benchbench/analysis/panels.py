@@ -238,12 +238,17 @@ def correct(comparisons: Iterable[Comparison], alpha: float) -> list[Comparison]
 
 
 def _outcome(c: Comparison, alpha: float) -> str:
-    """A win needs a corrected p below alpha and an interval that excludes 0."""
-    if c.p_holm is None or c.ci_low is None or c.ci_high is None:
+    """A win needs a corrected p below alpha and an interval, where there is one, that excludes 0.
+
+    With a rare class there is none; its p-value is never below that of the test that the interval belongs to.
+    """
+    if c.p_holm is None or c.difference is None:
         return "untested"
-    if c.p_holm < alpha and c.ci_low > 0:
+    low = c.difference if c.ci_low is None else c.ci_low
+    high = c.difference if c.ci_high is None else c.ci_high
+    if c.p_holm < alpha and low > 0:
         return "first"
-    if c.p_holm < alpha and c.ci_high < 0:
+    if c.p_holm < alpha and high < 0:
         return "second"
     return "undecided"
 

@@ -7,7 +7,7 @@ is what R's vcd::Kappa prints. Differences between systems and patients with sev
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -108,7 +108,7 @@ def measure_kappa(
     """A kappa in the form that `compare_pair` reads."""
     if weights not in WEIGHTS:
         raise StatisticsError(f"weights is {weights!r}.", fix="use one of: " + ", ".join(WEIGHTS))
-    labels, predicted, size = _graded(y_true, predictions, n_classes, models_first)
+    labels, predicted, size, failed = _graded(y_true, predictions, n_classes, models_first)
     clusters = clusters_of(groups, labels.size)
     distance = np.abs(np.subtract.outer(np.arange(size), np.arange(size))).astype(np.float64)
     penalty = {"quadratic": distance**2, "linear": distance, "unweighted": (distance > 0).astype(float)}[
@@ -125,8 +125,9 @@ def measure_kappa(
         method="influence of each patient on kappa, paired",
         influence=Influence(estimate, total, factor, defined=defined),
         counts=label_counts(labels, clusters),
-        verdict=verdict_of_patients(clusters.count, defined),
-        failed=(predicted == predicted[:, :1]).all(axis=1),
+        verdict=verdict_of_patients(_outside_the_most_frequent(labels, clusters), defined),
+        failed=failed,
+        one_class=_predicts_one_class(predicted),
     )
 
 
@@ -134,7 +135,7 @@ def measure_accuracy(
     y_true: ArrayLike, predictions: ArrayLike, groups: ArrayLike | None = None, models_first: bool = False
 ) -> Measured:
     """Accuracy in the form that `compare_pair` reads; predictions as in `quadratic_kappa`."""
-    labels, predicted, _ = _graded(y_true, predictions, None, models_first)
+    labels, predicted, _, failed = _graded(y_true, predictions, None, models_first)
     clusters = clusters_of(groups, labels.size)
     hits = (predicted == labels).astype(np.float64)
     n = labels.size
@@ -148,7 +149,7 @@ def measure_accuracy(
         influence=Influence(right, total, factor, denominator=float(n), defined=defined),
         counts=label_counts(labels, clusters),
         verdict=verdict_of_patients(clusters.count, defined),
-        failed=(predicted == predicted[:, :1]).all(axis=1),
+        failed=failed,
         swaps=lambda a, b: clusters.sums((hits[a] - hits[b])[np.newaxis])[0] / n,
     )
 
@@ -157,7 +158,7 @@ def measure_balanced_accuracy(
     y_true: ArrayLike, predictions: ArrayLike, groups: ArrayLike | None = None, models_first: bool = False
 ) -> Measured:
     """Mean recall over the classes present, in the form that `compare_pair` reads."""
-    labels, predicted, _ = _graded(y_true, predictions, None, models_first)
+    labels, predicted, _, failed = _graded(y_true, predictions, None, models_first)
     clusters = clusters_of(groups, labels.size)
     hits = (predicted == labels).astype(np.float64)
     present = np.unique(labels)
@@ -180,7 +181,8 @@ def measure_balanced_accuracy(
         ),
         counts=counts,
         verdict=verdict_of_mean(counts, present.size),
-        failed=(predicted == predicted[:, :1]).all(axis=1),
+        failed=failed,
+        one_class=_predicts_one_class(predicted),
         swaps=lambda a, b: clusters.sums(((hits[a] - hits[b]) * weight)[np.newaxis])[0],
     )
 
@@ -231,8 +233,7 @@ def mcnemar(
         verdict = Verdict.OK if only_a or only_b else Verdict.IDENTICAL
         return McNemarTest(only_a, only_b, _exact_binomial_half(only_a, only_b), "McNemar, exact", verdict)
     measured = measure_accuracy(labels, np.stack(rows), groups, models_first=True)
-    # A system that always predicts one class still has right and wrong answers to compare.
-    pair = compare_pair(replace(measured, failed=np.zeros(2, dtype=bool)), 0, 1)
+    pair = compare_pair(measured, 0, 1)
     method = "difference in accuracy, clustered by patient"
     return McNemarTest(only_a, only_b, pair.p_value, method, pair.verdict)
 
@@ -262,17 +263,32 @@ def _kappa_influence(
 
 def _graded(
     y_true: ArrayLike, predictions: ArrayLike, n_classes: int | None, models_first: bool
-) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
-    """Labels (n,), predicted classes (k, n), and the number of classes."""
+) -> tuple[NDArray[np.intp], NDArray[np.intp], int, NDArray[np.bool_]]:
+    """Labels (n,), predicted classes (k, n), the number of classes, and which systems' scores are constant (k,).
+
+    Predicted classes alone cannot show that a system failed: always the same class is an answer, and no fault.
+    """
     labels = class_labels(y_true, n_classes)
     array = np.asarray(predictions)
     if array.ndim == 3:
         cube = probability_cube(array, labels.size)
         labels = class_labels(labels, cube.shape[2])
-        return labels, cube.argmax(axis=2), cube.shape[2]
+        constant = (cube == cube[:, :1]).all(axis=(1, 2))
+        return labels, cube.argmax(axis=2), cube.shape[2], constant
     rows = score_rows(predictions, labels.size, models_first)
     predicted = np.stack([class_labels(row, n_classes, "predictions") for row in rows])
-    return labels, predicted, n_classes or int(max(labels.max(), predicted.max())) + 1
+    size = n_classes or int(max(labels.max(), predicted.max())) + 1
+    return labels, predicted, size, np.zeros(len(rows), dtype=bool)
+
+
+def _predicts_one_class(predicted: NDArray[np.intp]) -> NDArray[np.bool_]:
+    return np.asarray((predicted == predicted[:, :1]).all(axis=1))
+
+
+def _outside_the_most_frequent(labels: NDArray[np.intp], clusters: Clusters) -> int:
+    """Patients with a case outside the most frequent class: they carry what a kappa can be wrong about."""
+    most = int(np.bincount(labels).argmax())
+    return int(clusters.holding(labels != most).sum())
 
 
 def label_counts(labels: NDArray[np.intp], clusters: Clusters) -> Counts:
@@ -293,12 +309,12 @@ def verdict_of_mean(counts: Counts, n_classes: int) -> Verdict:
     """The verdict of a mean over `n_classes` classes, the rarest of which has `counts`."""
     # A mean over several classes is shown, marked, where one of them is rare; a binary one is not.
     if counts.verdict is Verdict.TOO_FEW_CASES and n_classes > 2:
-        return Verdict.SMALL
+        return Verdict.RARE_CLASS
     return counts.verdict
 
 
 def verdict_of_patients(count: int, defined: bool = True) -> Verdict:
-    """The verdict of a metric over all patients, whatever their class."""
+    """The verdict of a metric that `count` patients carry: all of them, or for a kappa those outside one class."""
     if not defined:
         return Verdict.UNDEFINED_VARIANCE
     if count < FEW_CASES:

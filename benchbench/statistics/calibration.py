@@ -42,7 +42,7 @@ class ReliabilityBin:
         low, high: Edges.
         n: Cases, one or more.
         mean_probability: Predicted.
-        observed: Share of positives, with its Wilson interval.
+        observed: Share of positives, with its Wilson interval, which takes the cases for independent.
     """
 
     low: float
@@ -120,13 +120,13 @@ def decision_curve(
 
 @dataclass(frozen=True)
 class FrozenThreshold:
-    """A threshold chosen on the validation split, to be applied unchanged to the test split.
+    """A threshold chosen on held-out cases (validation, or out-of-fold), to be applied unchanged to the test split.
 
     Attributes:
         value: A case is called positive when its score is `value` or more.
         rule: How it was chosen.
-        sensitivity, specificity: On the validation split, not on the test split.
-        n_positive, n_negative: Validation cases.
+        sensitivity, specificity: On the held-out cases, not on the test split.
+        n_positive, n_negative: Held-out cases.
     """
 
     value: float
@@ -161,7 +161,7 @@ def choose_threshold(
     sensitivity = 1 - called_positive / positive.sum()
     kept_specificity = called_negative / (~positive).sum()
     if specificity is None:
-        best, rule = int(np.argmax(sensitivity + kept_specificity)), "Youden index on validation"
+        best, rule = int(np.argmax(sensitivity + kept_specificity)), "Youden index on held-out cases"
     else:
         allowed = np.flatnonzero(kept_specificity >= specificity)
         if allowed.size == 0:
@@ -169,7 +169,7 @@ def choose_threshold(
                 f"no observed threshold reaches a specificity of {specificity:g} on the validation split.",
                 fix="lower the specificity, or use more validation cases",
             )
-        best, rule = int(allowed[0]), f"specificity {specificity:g} on validation"
+        best, rule = int(allowed[0]), f"specificity {specificity:g} on held-out cases"
     return FrozenThreshold(
         float(candidates[best]),
         rule,

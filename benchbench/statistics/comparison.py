@@ -31,7 +31,8 @@ class PairedComparison:
         difference: value_a - value_b.
         ci_low, ci_high: Two-sided confidence interval of the difference; None where it does not apply.
         z: Test statistic; None where the test does not apply. `statistic_df` says whether it is normal.
-        p_value: p-value of the asymptotic test; None where it does not apply.
+        p_value: p-value of the asymptotic test; None where it does not apply. With the verdict "rare_class" it may not
+            be read alone: see `p_to_correct`.
         verdict: "ok", or why a number is missing or must be read with care.
         se: Standard error of the difference; None where it does not apply.
         smallest_detectable_difference: True difference found with 80 % power, 2.80 standard errors; None
@@ -81,10 +82,21 @@ class PairedComparison:
         return self.value_b
 
     @property
+    def p_to_correct(self) -> float | None:
+        """The p-value that a family's correction reads: with a rare class the larger of the two, else `p_value`."""
+        if self.verdict is not Verdict.RARE_CLASS:
+            return self.p_value
+        if self.p_value is None or self.permutation_p is None:
+            return None
+        return max(self.p_value, self.permutation_p)
+
+    @property
     def explanation(self) -> str:
         """The verdict as a footnote."""
         text = self.verdict.explanation
-        return text if self.permutation_p is None else f"{text} The permutation p-value holds at any size."
+        if self.permutation_p is None:
+            return text
+        return f"{text} The permutation p-value needs no large sample, if the two are exchangeable under the null."
 
 
 @dataclass(frozen=True)
@@ -113,6 +125,8 @@ class Measured:
         counts: Cases and patients.
         verdict: What the counts say: "ok", "small", "too_few_cases", "undefined_...".
         failed: Which systems give every case the same score, shape (k,).
+        one_class: Which systems predict one class for every case, where that leaves the metric without a variance,
+            shape (k,); None where no such thing can be.
         swaps: What each patient adds to the difference between two systems, for the permutation test.
         excluded: Classes left out of a macro average.
     """
@@ -123,12 +137,18 @@ class Measured:
     counts: Counts
     verdict: Verdict
     failed: NDArray[np.bool_]
+    one_class: NDArray[np.bool_] | None = None
     swaps: Callable[[int, int], FloatArray] | None = None
     excluded: tuple[ExcludedClass, ...] = ()
 
     @property
     def k(self) -> int:
         return int(self.failed.size)
+
+    @property
+    def unfit(self) -> NDArray[np.bool_]:
+        """Which systems no test may read: failed, or without a variance of their own, shape (k,)."""
+        return self.failed if self.one_class is None else self.failed | self.one_class
 
 
 @dataclass(frozen=True)
@@ -154,15 +174,16 @@ def compare_pair(
     influence = measured.influence
     difference, variance = influence.difference(a, b)
     verdicts = pair_verdicts(measured, a, b)
-    se = math.sqrt(variance) if verdicts[0].has_p_value else None
-    z = p_value = low = high = None
-    if se is not None:
+    applies, rare = verdicts[0].has_p_value, verdicts[0] is Verdict.RARE_CLASS
+    se = z = p_value = low = high = permutation_p = None
+    if applies or rare:
+        se = math.sqrt(variance)
         z = difference / se if se > 0 else 0.0
         p_value = normal_p_value(z, alternative)
+    if applies and se is not None:
         interval = wald_interval(difference, se, confidence)
         low, high = interval.low, interval.high
-    permutation_p = None
-    if verdicts[0] in (Verdict.SMALL, Verdict.TOO_FEW_CASES) and measured.swaps is not None:
+    if verdicts[0] in _WITH_PERMUTATION and measured.swaps is not None:
         permutation_p = sign_flip_test(measured.swaps(a, b), seed=seed).p_value
     return PairedComparison(
         metric=measured.metric,
@@ -175,7 +196,7 @@ def compare_pair(
         p_value=p_value,
         verdict=verdicts[0],
         se=se,
-        smallest_detectable_difference=smallest_detectable_difference(se) if se else None,
+        smallest_detectable_difference=smallest_detectable_difference(se) if applies and se else None,
         n_positive=measured.counts.n_positive,
         n_negative=measured.counts.n_negative,
         n_clusters=measured.counts.n_clusters,
@@ -195,6 +216,8 @@ def pair_verdicts(measured: Measured, a: int, b: int) -> tuple[Verdict, ...]:
     found = {measured.verdict}
     if measured.failed[a] or measured.failed[b]:
         found.add(Verdict.CONSTANT_SCORES)
+    elif measured.unfit[a] or measured.unfit[b]:
+        found.add(Verdict.CONSTANT_CLASS)
     estimate = measured.influence.estimate
     if estimate[a] == 1 and estimate[b] == 1:
         found.add(Verdict.BOTH_PERFECT)
@@ -233,14 +256,18 @@ def as_proc_reports(result: PairedComparison, influence: Influence) -> PairedCom
     )
 
 
+#: Verdicts beside which the permutation test is made.
+_WITH_PERMUTATION = (Verdict.SMALL, Verdict.RARE_CLASS, Verdict.TOO_FEW_CASES)
 #: Which verdict leads where several apply: first what makes the value undefined, then what forbids the test.
 _PRECEDENCE = (
     Verdict.UNDEFINED_AUC,
     Verdict.UNDEFINED_VARIANCE,
     Verdict.TOO_FEW_CASES,
     Verdict.BOTH_PERFECT,
+    Verdict.CONSTANT_CLASS,
     Verdict.DEGENERATE_VARIANCE,
     Verdict.CONSTANT_SCORES,
     Verdict.IDENTICAL,
+    Verdict.RARE_CLASS,
     Verdict.SMALL,
 )

@@ -21,7 +21,7 @@ from benchbench.statistics.inputs import (
 )
 from benchbench.statistics.permutation import swap_contributions
 from benchbench.statistics.placements import Task, joint_auc_influence
-from benchbench.statistics.verdicts import FEW_CASES, Verdict, verdict_of_counts
+from benchbench.statistics.verdicts import FEW_CASES, Verdict
 
 
 @dataclass(frozen=True)
@@ -155,10 +155,11 @@ def _measure(
         joint = joint_auc_influence([tasks[j] for j in kept], clusters)
         influence = joint.contrast(np.tile(np.eye(k), len(kept)), divisor=len(kept))
         rarest = min(kept, key=lambda j: smallest[j])
-        # The mean over classes is steadier than its rarest class, but not by an amount that is known.
-        enough = verdict_of_counts(counts[rarest].positive_clusters, counts[rarest].negative_clusters)
-        verdict = Verdict.OK if enough is Verdict.OK else Verdict.SMALL
         count = counts[rarest]
+        # The mean over classes is steadier than its rarest class, but not by an amount that is known.
+        verdict = count.verdict
+        if verdict is Verdict.TOO_FEW_CASES:
+            verdict = Verdict.RARE_CLASS
     else:
         joint, influence, verdict, count = None, undefined_influence(k), Verdict.UNDEFINED_AUC, counts[0]
         if max(smallest) == 1:

@@ -24,12 +24,14 @@ from benchbench.statistics.inputs import (
     clusters_of,
     score_rows,
 )
-from benchbench.statistics.intervals import check_confidence
+from benchbench.statistics.intervals import check_confidence, normal_p_value
 from benchbench.statistics.verdicts import Verdict
 from benchbench.statistics.weighted import WEIGHTED_METRICS, WeightedMetric
 
 #: Case weights held in memory at once.
 CELLS_AT_ONCE = 4_000_000
+#: With fewer draws as extreme as the difference their share is too coarse for a corrected p-value.
+FEWEST_EXTREME = 10
 #: Metrics that read predicted classes.
 _DECIDED = ("accuracy", "balanced_accuracy", "f1")
 #: Metrics that read probabilities.
@@ -47,8 +49,8 @@ class BootstrapEstimate:
         value: On the cases as they are; None where undefined.
         ci_low, ci_high: Percentile interval; None where the verdict says that none applies.
         se: Standard deviation of the draws; None as the interval.
-        p_value: For a difference, two-sided from the draws centred on 0, never below 1 / (draws + 1); None as the
-            interval.
+        p_value: For a difference, two-sided from the draws centred on 0, or from their normal tail where fewer than
+            ten are as extreme; None as the interval.
         draws: Draws in which the metric was defined.
         draws_tried: Draws in all. A draw without a case of one class has no value for some metrics.
         verdict, verdicts: As of a paired test: the leading one, and all that apply.
@@ -108,7 +110,8 @@ def bootstrap_difference(
     """Paired difference of two systems, first minus second; both see the same drawn patients.
 
     Arguments as in `bootstrap`. The p-value asks how often centred differences are as large as the one seen; it
-    shrinks with the number of patients, not with the number of draws.
+    shrinks with the number of patients, not with the number of draws. Where fewer than ten draws are as large it is
+    the normal tail of difference over standard error, so that the number of draws is no floor either.
     """
     return draw_systems(metric, y_true, [scores_a, scores_b], groups, draws, seed).difference(
         0, 1, confidence
@@ -125,7 +128,7 @@ class DrawnSystems:
         values: In each draw, shape (k, draws).
         counts: Cases and patients, of the rarest class against the rest.
         verdict: What the counts say.
-        failed: Which systems give every case the same score, shape (k,).
+        failed: Which systems give every case the same score, or predict the same class, shape (k,).
     """
 
     metric: str
@@ -142,7 +145,7 @@ class DrawnSystems:
         )
         verdicts = {self.verdict, found.verdict}
         if self.failed[i]:
-            verdicts.add(Verdict.CONSTANT_SCORES)
+            verdicts.add(self._constant)
         elif found.se == 0:
             verdicts.add(Verdict.DEGENERATE_VARIANCE)
         return _shown(found, verdicts)
@@ -153,16 +156,21 @@ class DrawnSystems:
         differences = self.values[a] - self.values[b]
         found = _summary(self.metric, point, differences, self.counts.n_clusters, confidence)
         found = replace(
-            found, p_value=_centred_p_value(point, differences), method="paired cluster bootstrap"
+            found, p_value=_centred_p_value(point, differences, found.se), method="paired cluster bootstrap"
         )
         verdicts = {self.verdict, found.verdict}
         if self.failed[a] or self.failed[b]:
-            verdicts.add(Verdict.CONSTANT_SCORES)
+            verdicts.add(self._constant)
         if found.se == 0:
             verdicts.add(Verdict.IDENTICAL if found.value == 0 else Verdict.DEGENERATE_VARIANCE)
             if self.points[a] == self.points[b] == 1:
                 verdicts.add(Verdict.BOTH_PERFECT)
         return _shown(found, verdicts)
+
+    @property
+    def _constant(self) -> Verdict:
+        """What a constant row means: predicted classes that are all the same are an answer, scores are none."""
+        return Verdict.CONSTANT_CLASS if self.metric in _DECIDED else Verdict.CONSTANT_SCORES
 
     def over_seeds(self, s: int) -> DrawnSystems:
         """Means over groups of s systems, the seeds of one method each, in the same draws."""
@@ -279,12 +287,14 @@ def _shown(found: BootstrapEstimate, verdicts: Collection[Verdict]) -> Bootstrap
     return replace(found, verdict=ordered[0], verdicts=ordered)
 
 
-def _centred_p_value(point: float, differences: FloatArray) -> float | None:
+def _centred_p_value(point: float, differences: FloatArray, se: float | None) -> float | None:
     kept = differences[~np.isnan(differences)]
     if kept.size == 0 or np.isnan(point):
         return None
     slack = 1e-12
     extreme = int((np.abs(kept - point) >= abs(point) - slack).sum())
+    if extreme < FEWEST_EXTREME and se:
+        return normal_p_value(point / se)
     return (extreme + 1) / (kept.size + 1)
 
 

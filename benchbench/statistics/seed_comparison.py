@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from benchbench.statistics.comparison import Measured, PairedComparison, compare_pair, pair_verdicts
+from benchbench.statistics.comparison import (
+    ExcludedClass,
+    Measured,
+    PairedComparison,
+    compare_pair,
+    pair_verdicts,
+)
 from benchbench.statistics.inputs import FloatArray, StatisticsError
 from benchbench.statistics.intervals import smallest_detectable_difference
 from benchbench.statistics.resampling import DrawnSystems, draw_systems
@@ -69,6 +75,7 @@ class SeedComparison:
             "this trained model" for one seed, "the mean of these trained models" for two, and for average
             precision, which has no formula that could count it.
         n_seeds: Seeds of each method.
+        excluded: Classes left out of a macro average.
     """
 
     metric: str
@@ -77,6 +84,7 @@ class SeedComparison:
     method: str
     claim: str
     n_seeds: int
+    excluded: tuple[ExcludedClass, ...] = ()
 
 
 def compare_seeds(
@@ -123,6 +131,7 @@ def compare_seeds(
         means.method,
         "the mean of these trained models",
         s,
+        measured.excluded,
     )
 
 
@@ -177,7 +186,7 @@ def orh(
 def _blocking(means: Measured, a: int, b: int) -> Verdict | None:
     """Why two methods cannot be tested whatever their seeds; a degenerate case variance is ORH's own affair."""
     verdicts = pair_verdicts(means, a, b)
-    final = {Verdict.CONSTANT_SCORES, Verdict.BOTH_PERFECT}
+    final = {Verdict.CONSTANT_SCORES, Verdict.CONSTANT_CLASS, Verdict.BOTH_PERFECT}
     if not means.verdict.has_p_value:
         return verdicts[0]
     return next((verdict for verdict in verdicts if verdict in final), None)
@@ -209,7 +218,9 @@ def _of_one_seed(plain: Comparison) -> SeedComparison:
         )
         for e in plain.estimates
     )
-    return SeedComparison(plain.metric, estimates, plain.pairs, plain.method, "this trained model", 1)
+    return SeedComparison(
+        plain.metric, estimates, plain.pairs, plain.method, "this trained model", 1, plain.excluded
+    )
 
 
 def _by_bootstrap(
@@ -255,10 +266,12 @@ def _by_orh(
     method = "Obuchowski-Rockette-Hillis, seed as reader"
     compared = []
     for a, b in pairs:
-        # The permutation test of `means` is about these trained models, not about the methods.
-        plain = replace(compare_pair(replace(means, swaps=None), a, b, confidence=confidence), method=method)
         blocking = _blocking(means, a, b)
-        if blocking is not None:
+        rare = blocking is Verdict.RARE_CLASS
+        # The permutation test is about these trained models, not about the methods: only a second check on ORH.
+        tested = means if rare else replace(means, swaps=None)
+        plain = replace(compare_pair(tested, a, b, confidence=confidence), method=method)
+        if blocking is not None and not rare:
             compared.append(_blocked_pair(plain, blocking))
             continue
         both = [a, b]
@@ -268,7 +281,9 @@ def _by_orh(
     for i in range(k):
         mean = method_mean(values[i], covariance[i, :, i], confidence)
         estimates.append(_estimate(measured, means, i, s, mean.se, confidence, mean.df))
-    return SeedComparison(measured.metric, tuple(estimates), tuple(compared), method, "this method", s)
+    return SeedComparison(
+        measured.metric, tuple(estimates), tuple(compared), method, "this method", s, measured.excluded
+    )
 
 
 def _blocked_pair(plain: PairedComparison, verdict: Verdict) -> PairedComparison:
@@ -286,6 +301,8 @@ def _blocked_pair(plain: PairedComparison, verdict: Verdict) -> PairedComparison
 
 def _orh_pair(plain: PairedComparison, analysis: OrhAnalysis) -> PairedComparison:
     found = analysis.differences[0]
+    if plain.verdict is Verdict.RARE_CLASS and found.verdict is Verdict.OK:
+        return replace(plain, p_value=found.p_value, z=found.t, se=found.se, statistic_df=found.df)
     applies = found.verdict.has_p_value
     small = found.verdict is Verdict.OK and Verdict.SMALL in plain.verdicts
     verdict = Verdict.SMALL if small else found.verdict
@@ -298,7 +315,9 @@ def _orh_pair(plain: PairedComparison, analysis: OrhAnalysis) -> PairedCompariso
         verdict=verdict,
         verdicts=(verdict,),
         se=found.se if applies else None,
-        smallest_detectable_difference=smallest_detectable_difference(found.se) if applies else None,
+        smallest_detectable_difference=(
+            smallest_detectable_difference(found.se, df=found.df) if applies else None
+        ),
         statistic_df=found.df,
     )
 
@@ -331,7 +350,7 @@ def _estimate(
 
 def _mean_over_seeds(measured: Measured, k: int, s: int) -> Measured:
     members = np.repeat(np.eye(k), s, axis=1)
-    swaps = measured.swaps
+    swaps, one_class = measured.swaps, measured.one_class
 
     def averaged(a: int, b: int) -> FloatArray:
         assert swaps is not None
@@ -341,6 +360,8 @@ def _mean_over_seeds(measured: Measured, k: int, s: int) -> Measured:
         measured,
         influence=measured.influence.contrast(members, divisor=s),
         failed=np.asarray(measured.failed.reshape(k, s).any(axis=1)),
+        # Seeds that answer otherwise give the mean a variance.
+        one_class=None if one_class is None else np.asarray(one_class.reshape(k, s).all(axis=1)),
         swaps=averaged if swaps else None,
         method=measured.method + ", mean over seeds",
     )

@@ -156,7 +156,7 @@ def compare(
         tuple(_estimate(measured, i, covariance, confidence, n) for i in range(measured.k)),
         covariance,
         pairs,
-        omnibus_test(measured.influence, measured.failed) if testable else None,
+        omnibus_test(measured.influence, measured.unfit) if testable else None,
         measured.method,
         n,
         measured.counts.n_clusters,
@@ -204,6 +204,8 @@ def system_interval(
         return None, verdict
     if measured.failed[i]:
         return None, Verdict.CONSTANT_SCORES
+    if measured.unfit[i]:
+        return None, Verdict.CONSTANT_CLASS
     if se > 0:
         return metric_interval(measured.metric, value, se, confidence, df), verdict
     if value == 1 and measured.metric.endswith("auroc"):

@@ -14,6 +14,7 @@ class Verdict(StrEnum):
 
     OK = "ok"
     SMALL = "small"
+    RARE_CLASS = "rare_class"
     TOO_FEW_CASES = "too_few_cases"
     UNDEFINED_AUC = "undefined_auc"
     UNDEFINED_VARIANCE = "undefined_variance"
@@ -21,13 +22,14 @@ class Verdict(StrEnum):
     BOTH_PERFECT = "both_perfect"
     DEGENERATE_VARIANCE = "degenerate_variance"
     CONSTANT_SCORES = "constant_scores"
+    CONSTANT_CLASS = "constant_class"
     INVALID_SCORES = "invalid_scores"
     NOT_PAIRED = "not_paired"
     TOO_FEW_DATASETS = "too_few_datasets"
 
     @property
     def has_p_value(self) -> bool:
-        """Whether a result with this verdict may print a p-value of the asymptotic test."""
+        """Whether a result with this verdict may print the p-value and the interval of the asymptotic test alone."""
         return self in (Verdict.OK, Verdict.SMALL, Verdict.IDENTICAL)
 
     @property
@@ -38,9 +40,17 @@ class Verdict(StrEnum):
 
 _EXPLANATIONS = {
     Verdict.OK: "The test applies.",
-    Verdict.SMALL: "Fewer than 20 cases in one class: the interval and the p-value are approximate.",
+    Verdict.SMALL: (
+        "Fewer than 20 cases (or patients) in one class, for a kappa outside the most frequent class: the interval "
+        "and the p-value are approximate."
+    ),
+    Verdict.RARE_CLASS: (
+        "One class of the mean has fewer than 10 cases (or patients): no valid interval exists, and the p-value is the "
+        "larger of the asymptotic and the permutation one."
+    ),
     Verdict.TOO_FEW_CASES: (
-        "Fewer than 10 cases (or patients) in one class: the asymptotic test rejects too often and is not shown."
+        "Fewer than 10 cases (or patients) in one class, for a kappa outside the most frequent class: the asymptotic "
+        "test rejects too often and is not shown."
     ),
     Verdict.UNDEFINED_AUC: "One class has no case in the test set, so there is nothing to rank.",
     Verdict.UNDEFINED_VARIANCE: "One class has a single case or patient, so no uncertainty can be estimated.",
@@ -50,12 +60,15 @@ _EXPLANATIONS = {
         "The estimated variance is zero although the value is not settled; no p-value is defined."
     ),
     Verdict.CONSTANT_SCORES: "A system gives every case the same score: it has failed, and is not compared.",
+    Verdict.CONSTANT_CLASS: (
+        "A system always predicts one class, which leaves this metric without a variance: it is not compared."
+    ),
     Verdict.INVALID_SCORES: "Scores contain NaN or infinite values.",
     Verdict.NOT_PAIRED: "The systems were not scored on the same cases.",
     Verdict.TOO_FEW_DATASETS: "Ranks over data sets need six or more independent data sets.",
 }
 
-#: Below this many cases (or patients) in the rarer class the asymptotic test is not shown.
+#: Below this many cases (or patients) in the rarer class the asymptotic test is not shown, or not alone.
 FEW_CASES = 10
 #: Below this many it is marked, and shown together with a permutation test where the metric has one.
 SMALL_SAMPLE = 20

@@ -137,3 +137,37 @@ def test_clustered_mcnemar_without_variance_has_no_p_value():
     assert (few.p_value, few.verdict) == (None, "too_few_cases")
     same = mcnemar([0, 1] * 20, [0, 0] * 20, [0, 0] * 20, np.repeat(np.arange(20), 2))
     assert (same.p_value, same.verdict) == (1, "identical")
+
+
+@pytest.mark.parametrize(
+    ("diseased", "verdict"), [(9, "too_few_cases"), (10, "small"), (19, "small"), (20, "ok")]
+)
+@pytest.mark.parametrize("metric", ["quadratic_kappa", "unweighted_kappa"])
+def test_a_kappa_rests_on_the_patients_outside_the_most_frequent_grade(metric, diseased, verdict):
+    rng = np.random.default_rng(3)
+    y = np.repeat([0, 1], [200, diseased])
+    guesses = np.where(rng.random((2, y.size)) < 0.1, 1 - y, y)
+    pair = compare(metric, y, guesses).pairs[0]
+    assert pair.verdict == verdict
+    assert (pair.p_value is None) == (verdict == "too_few_cases")
+    both_eyes = compare(
+        metric, np.repeat(y, 2), np.repeat(guesses, 2, axis=1), np.repeat(np.arange(y.size), 2)
+    )
+    assert both_eyes.pairs[0].verdict == verdict, "patients are counted, not their images"
+
+
+def test_always_predicting_one_class_is_no_failure_of_training():
+    rng = np.random.default_rng(6)
+    y = rng.integers(0, 3, 90)
+    sure = rng.random((90, 3)) + np.array([2.0, 0.0, 0.0])  # ninety different scores, one class
+    constant = np.tile([0.5, 0.3, 0.2], (90, 1))
+    other = rng.random((90, 3)) + 0.6 * np.eye(3)[y]
+    kappa_of = compare("quadratic_kappa", y, [sure, constant, other])
+    assert [e.verdict for e in kappa_of.estimates] == ["constant_class", "constant_scores", "ok"]
+    assert kappa_of.estimates[0].value == 0
+    assert [p.verdict for p in kappa_of.pairs] == ["constant_scores", "constant_class", "constant_scores"]
+    assert "always predicts one class" in kappa_of.pairs[1].explanation
+    accuracy = compare("accuracy", y, [sure, other]).pairs[0]
+    assert (accuracy.verdict, accuracy.p_value is None) == ("ok", False)
+    hits = (sure.argmax(axis=1) == y) * 1.0 - (other.argmax(axis=1) == y)
+    assert accuracy.se == pytest.approx(hits.std(ddof=1) / np.sqrt(90), rel=1e-9)

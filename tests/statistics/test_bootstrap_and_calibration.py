@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn import calibration as sk_calibration
 from sklearn import metrics as sk
 
@@ -184,3 +185,26 @@ def test_a_decision_metric_refuses_scores():
         bootstrap("f1", Y, P)
     with pytest.raises(StatisticsError, match="draws is 0"):
         bootstrap("auroc", Y, P, draws=0)
+
+
+def test_a_large_difference_has_a_p_value_that_a_large_family_cannot_swallow():
+    rng = np.random.default_rng(4)
+    y = np.repeat([1, 0], [60, 340])
+    good, weak = (skill * y + rng.normal(size=400) for skill in (3.0, 0.5))
+    found = bootstrap_difference("average_precision", y, good, weak)
+    assert found.p_value == pytest.approx(2 * norm.sf(found.value / found.se), rel=1e-9)
+    assert found.p_value * 1000 < 1e-6  # a share of 2,000 draws is never below 1 / 2,001
+
+
+def test_an_undecided_difference_is_judged_by_the_share_of_the_draws():
+    rng = np.random.default_rng(5)
+    y = np.repeat([1, 0], [60, 340])
+    first, second = (y + rng.normal(size=400) for _ in range(2))
+    found = bootstrap_difference("average_precision", y, first, second, draws=500)
+    assert found.p_value > 0.02
+    assert found.p_value * 501 == pytest.approx(round(found.p_value * 501), abs=1e-9)
+
+
+def test_decisions_that_are_all_one_class_are_called_that():
+    found = bootstrap_difference("f1", Y, np.ones_like(Y), (P > 0.5).astype(int), draws=50)
+    assert (found.verdict, found.p_value) == ("constant_class", None)

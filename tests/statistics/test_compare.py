@@ -82,9 +82,10 @@ def test_a_rare_class_marks_the_macro_and_adds_a_permutation_p():
     cube = rng.random((2, 127, 3)) + 0.4 * np.eye(3)[y]
     for metric in ("macro_auroc", "balanced_accuracy"):
         pair = compare(metric, y, cube).pairs[0]
-        assert pair.verdict == "small"
-        assert pair.p_value is not None
+        assert (pair.verdict, pair.ci_low, pair.smallest_detectable_difference) == ("rare_class", None, None)
         assert pair.permutation_p == pytest.approx(pair.p_value, abs=0.15)
+        assert pair.p_to_correct == max(pair.p_value, pair.permutation_p)
+        assert [e.ci_low for e in compare(metric, y, cube).estimates] == [None, None]
 
 
 def test_identical_average_precision_is_identical():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
 import numpy as np
@@ -24,6 +25,7 @@ from benchbench.statistics import (
     wald_interval,
     wilson_interval,
 )
+from benchbench.statistics.permutation import sign_flip_test
 
 
 def test_wald_and_logit_intervals_have_their_textbook_limits():
@@ -163,3 +165,19 @@ def test_power_grows_with_the_test_set_and_needs_a_difference():
         auc_power(0.5, 20, 20)
     with pytest.raises(StatisticsError, match="no variance"):
         auc_difference_power([0, 1, 0, 1], [1, 2, 3, 4], [1, 2, 3, 4])
+
+
+def test_with_few_degrees_of_freedom_more_is_needed_to_be_detected():
+    expected = (stats.t.ppf(0.975, 6) + stats.t.ppf(0.8, 6)) * 0.02
+    assert smallest_detectable_difference(0.02, df=6) == pytest.approx(expected, rel=1e-9)
+    assert smallest_detectable_difference(0.02, df=math.inf) == pytest.approx(
+        smallest_detectable_difference(0.02), rel=1e-6
+    )
+
+
+def test_the_number_of_swaps_is_no_floor_and_the_bound_is_never_below_the_exact_p_value():
+    for n in (40, 80):
+        found = sign_flip_test(np.ones(n), draws=500)
+        assert 2.0 ** (1 - n) <= found.p_value < 1e-7
+    same = sign_flip_test(np.r_[np.ones(20), -np.ones(20)], draws=500)
+    assert same.p_value == 1

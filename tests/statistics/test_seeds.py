@@ -12,6 +12,7 @@ from benchbench.statistics import (
     compare,
     compare_seeds,
     delong_test,
+    measure,
     nadeau_bengio,
     orh,
     orh_from_covariance,
@@ -220,3 +221,31 @@ def test_equal_values_leave_rounding_and_no_variance():
     assert nadeau_bengio([0.1 + 0.2 - 0.3 + d for d in (0.01, 0.01, 0.03 / 3)], 0.25).p_value is None
     third = [0.7, 0.1 + 0.6, 0.3 + 0.4]
     assert retfound_seed_t_test([third, [0.8, 0.1 + 0.7, 0.5 + 0.3]]).p_value is None
+
+
+def test_a_rare_class_takes_the_larger_of_two_p_values_over_seeds_too():
+    rng = np.random.default_rng(7)
+    y = np.repeat([0, 1, 2], [60, 60, 4])
+    cube = rng.random((2, 3, y.size, 3)) + 0.5 * np.eye(3)[y]
+    result = compare_seeds("macro_auroc", y, cube)
+    pair = result.pairs[0]
+    assert (pair.verdict, pair.ci_low, pair.ci_high) == ("rare_class", None, None)
+    assert pair.p_to_correct == max(pair.p_value, pair.permutation_p)
+    influence = measure("macro_auroc", y, cube.reshape(6, -1, 3)).influence
+    plain = orh_from_covariance(influence.estimate.reshape(2, 3), influence.covariance)
+    assert pair.p_value == pytest.approx(plain.p_value, rel=1e-9)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_labels_left_out_of_a_mean_are_listed_with_any_number_of_seeds(seeds):
+    rng = np.random.default_rng(8)
+    y = (rng.random((120, 3)) < [0.4, 0.4, 0.03]).astype(float)
+    result = compare_seeds("multilabel_macro_auroc", y, rng.random((2, seeds, 120, 3)) + 0.5 * y)
+    assert [e.index for e in result.excluded] == [2]
+
+
+def test_the_detectable_difference_of_methods_uses_the_t_of_their_seeds():
+    y, scores = np.repeat([1, 0], 60), np.random.default_rng(9).normal(size=(2, 3, 120))
+    pair = compare_seeds("auroc", y, scores + y).pairs[0]
+    quantiles = stats.t.ppf(0.975, pair.statistic_df) + stats.t.ppf(0.8, pair.statistic_df)
+    assert pair.smallest_detectable_difference == pytest.approx(quantiles * pair.se, rel=1e-9)

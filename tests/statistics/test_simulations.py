@@ -10,6 +10,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
+from benchbench.statistics import compare
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -67,6 +69,44 @@ def test_the_permutation_test_holds_where_delong_does_not(simulate):
     delong, permuted = simulate.paired_rejections(5, 98, runs=600, seed=16)
     assert permuted < 0.06
     assert delong > permuted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("metric", "counts"), [("macro_auroc", (60, 30, 5, 3, 2)), ("balanced_accuracy", (50, 50, 2))]
+)
+def test_the_larger_p_value_holds_for_a_mean_with_a_rare_class_where_the_asymptotic_one_does_not(
+    metric, counts
+):
+    rng = np.random.default_rng(18)
+    y = np.repeat(np.arange(len(counts)), counts)
+    both = []
+    for _ in range(400):
+        scores = 0.7 * rng.normal(size=(1, y.size, len(counts))) + 0.7 * rng.normal(
+            size=(2, y.size, len(counts))
+        )
+        pair = compare(metric, y, scores + 1.2 * np.eye(len(counts))[y], seed=int(rng.integers(2**31))).pairs[
+            0
+        ]
+        if pair.p_value is not None:
+            both.append((pair.p_value, pair.p_to_correct))
+    asymptotic, larger = (np.array(both) < 0.05).mean(axis=0)
+    assert larger <= 0.07
+    assert asymptotic > larger
+
+
+@pytest.mark.slow
+def test_equal_encoders_are_seldom_told_apart_by_their_average_precision():
+    rng = np.random.default_rng(19)
+    y = np.repeat([1, 0], [40, 260])
+    p_values = []
+    for _ in range(150):
+        scores = 1.4 * y + 0.7 * rng.normal(size=300) + 0.7 * rng.normal(size=(2, 300))
+        p_values.append(
+            compare("average_precision", y, scores, seed=int(rng.integers(2**31))).pairs[0].p_value
+        )
+    assert (np.array(p_values) < 0.05).mean() <= 0.09
+    assert (np.array(p_values) < 0.001).mean() <= 0.014
 
 
 def test_joint_covariance_is_20_times_faster_than_the_textbook_pair_by_pair():
