@@ -75,7 +75,7 @@ class AcrossDatasets:
 
 def across_datasets(panels: Sequence[Panel], alpha: float) -> tuple[AcrossDatasets, ...]:
     """One record per protocol that was run on two or more data sets with two or more encoders."""
-    headline = [p for p in panels if p.family == PRIMARY and p.in_domain]
+    headline = [p for p in panels if p.family == PRIMARY and p.in_domain and not p.counted]
     found = []
     for protocol in dict.fromkeys(p.protocol for p in headline):
         members = [p for p in headline if p.protocol == protocol]

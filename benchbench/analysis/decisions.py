@@ -16,6 +16,8 @@ from .cases import Cases, Scored
 from .model import FloatArray, OperatingPoint
 
 FIXED = "0.5, fixed in advance"
+VALIDATION = "validation images"
+OUT_OF_FOLD = "out-of-fold predictions of training images"
 
 
 @dataclass(frozen=True)
@@ -27,24 +29,26 @@ class Frozen:
             training data were another set's.
         recorded: The cell's details: ``threshold`` and ``temperature`` of the training set's validation images.
         task: The target, for thresholds that belong to one target only.
+        source: What the held-out predictions are of.
     """
 
     held_out: Scored | None
     recorded: Mapping[str, Any]
     task: str
+    source: str = VALIDATION
 
     def threshold(self, column: int = 0) -> tuple[float, str]:
-        """Threshold of a column of scores and how it was chosen: Youden's index on validation, else one half."""
+        """Threshold of a column of scores and how it was chosen: Youden's index where held out, else one half."""
         recorded = self.recorded.get(f"threshold {self.task}", self.recorded.get("threshold"))
         if self.held_out is None:
             if recorded is None:
                 return 0.5, FIXED
-            return float(recorded), "Youden index on validation images of the training set"
+            return float(recorded), "Youden index on held-out predictions of the training set"
         labels, scores = _column(self.held_out, column)
         if len(np.unique(labels)) < 2:
             return 0.5, FIXED
         found = choose_threshold(labels, scores)
-        return found.value, found.rule
+        return found.value, f"Youden index on {self.source}"
 
     def temperature(self) -> float | None:
         """Temperature with the least log loss on validation; None where there are no such images."""
@@ -60,7 +64,9 @@ class Frozen:
 def frozen(cases: Cases, encoder: str, seed: int) -> Frozen:
     """What was settled for one trained model of a panel."""
     row = next(r for r in cases.rows[encoder] if r.seed == seed)
-    return Frozen(cases.validation.get(encoder, {}).get(seed), json.loads(row.details or "{}"), row.task)
+    source = VALIDATION if row.n_validation else OUT_OF_FOLD
+    held_out = cases.validation.get(encoder, {}).get(seed)
+    return Frozen(held_out, json.loads(row.details or "{}"), row.task, source)
 
 
 def _column(held_out: Scored, column: int) -> tuple[FloatArray, FloatArray]:

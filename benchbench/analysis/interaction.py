@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ..statistics import measure
+from ..statistics import Verdict, measure
 from ..statistics.intervals import normal_p_value, smallest_detectable_difference, wald_interval
 from ..statistics.systems import DRAWN_METRICS
 from .cases import Cases, Key
-from .judge import shaped
+from .judge import common_seeds, shaped
 from .model import PRIMARY, Comparison, Interaction, Panel
 from .panels import correct, panel_id
 
@@ -35,7 +35,7 @@ def interactions(
         home = [p for p in panels if p.task == task and p.in_domain and p.family == PRIMARY]
         for first, second in itertools.combinations(home, 2):
             if first.metric == second.metric and len(_shared(first, second)) > 1:
-                found.append((first, second, _contrasts(first, second, by_id, alpha)))
+                found.append((first, second, _contrasts(first, second, by_id)))
     flat = iter(correct([c for *_, contrasts in found for c in contrasts], alpha))
     return tuple(_interaction(a, b, tuple(next(flat) for _ in contrasts)) for a, b, contrasts in found)
 
@@ -78,10 +78,11 @@ def _value(panel: Panel, encoder: str) -> float | None:
     return None if found is None else found.value
 
 
-def _contrasts(first: Panel, second: Panel, by_id: Mapping[str, Cases], alpha: float) -> list[Comparison]:
-    """(A - B under `first`) - (A - B under `second`) for all pairs.
+def _contrasts(first: Panel, second: Panel, by_id: Mapping[str, Cases]) -> list[Comparison]:
+    """(A - B under `first`) - (A - B under `second`) for all pairs, but those with an encoder that failed.
 
-    Empty where the test images differ, and for metrics that have no influence formula.
+    Empty where the test images differ, for metrics that have no influence formula, and where a class is too rare for
+    a test without permutations.
     """
     if first.metric in DRAWN_METRICS:
         return []
@@ -89,7 +90,10 @@ def _contrasts(first: Panel, second: Panel, by_id: Mapping[str, Cases], alpha: f
     names = [e.encoder for e in first.estimates if second.estimate(e.encoder)]
     if not np.array_equal(one.image_ids, other.image_ids) or not one.testable:
         return []
-    systems = [(c, n, s) for c in (one, other) for n in names for s in c.scores[n]]
+    seeds = {id(c): common_seeds(c) for c in (one, other)}  # those that the panels' values are means of
+    if not all(seeds.values()):
+        return []
+    systems = [(c, n, s) for c in (one, other) for n in names for s in seeds[id(c)]]
     metric = first.metric
     name = "multilabel_macro_auroc" if metric == "macro_auroc" and one.labels.ndim == 2 else metric
     scores = np.stack([shaped(c.scores[n][s], metric) for c, n, s in systems])
@@ -97,19 +101,27 @@ def _contrasts(first: Panel, second: Panel, by_id: Mapping[str, Cases], alpha: f
     if not measured.verdict.has_p_value:
         return []
     means = np.array(
-        [[(c is k and n == m) / len(c.scores[n]) for c, n, _ in systems] for k in (one, other) for m in names]
+        [
+            [(c is k and n == m) / len(seeds[id(c)]) for c, n, _ in systems]
+            for k in (one, other)
+            for m in names
+        ]
     )
     influence = measured.influence.contrast(means)
-    seeds = _seed_variances(measured.influence.estimate, systems, one, other, names)
+    spread = _seed_variances(measured.influence.estimate, systems, one, other, names)
+    failed = {n for (_, n, _), unfit in zip(systems, measured.unfit, strict=True) if unfit}
     k = len(names)
     found = []
     for i, j in itertools.combinations(range(k), 2):
+        if names[i] in failed or names[j] in failed:
+            continue
         between = np.zeros((2, 2 * k))
         between[[0, 0, 1, 1], [i, j, k + i, k + j]] = [1, -1, 1, -1]
         # Within each protocol first: what is the same under both then cancels exactly.
         contrast = influence.contrast(between).contrast([[1, -1]])
-        variance = float(contrast.covariance[0, 0]) + float(seeds[[i, j, k + i, k + j]].sum())
-        found.append(_record(first, names[i], names[j], float(contrast.estimate[0]), variance, alpha))
+        variance = float(contrast.covariance[0, 0]) + float(spread[[i, j, k + i, k + j]].sum())
+        value = float(contrast.estimate[0])
+        found.append(_record(first, names[i], names[j], value, variance, measured.verdict))
     return found
 
 
@@ -129,9 +141,11 @@ def _seed_variances(
     return np.array(found)
 
 
-def _record(panel: Panel, a: str, b: str, value: float, variance: float, alpha: float) -> Comparison:
+def _record(panel: Panel, a: str, b: str, value: float, variance: float, verdict: Verdict) -> Comparison:
     se = math.sqrt(variance) if variance > 0 else None
-    interval = wald_interval(value, se, 1 - alpha) if se else None
+    interval = wald_interval(value, se) if se else None
+    if se is None:
+        verdict = Verdict.DEGENERATE_VARIANCE
     return Comparison(
         panel=panel.id,
         family=FAMILY,
@@ -146,7 +160,7 @@ def _record(panel: Panel, a: str, b: str, value: float, variance: float, alpha: 
         p_value=normal_p_value(value / se) if se else None,
         p_permutation=None,
         detectable=smallest_detectable_difference(se) if se else None,
-        verdict="ok" if se else "degenerate_variance",
-        note="",
+        verdict=str(verdict),
+        note="" if verdict is Verdict.OK else verdict.explanation,
         method="contrast of four systems on the same images",
     )

@@ -90,6 +90,8 @@ class Comparison:
     """Two encoders on one panel; the difference is first minus second, and higher is better.
 
     Attributes:
+        ci_low, ci_high: 95 % interval; None where none is valid. With the verdict "rare_class" there is a p-value, the
+            larger of two, and no interval.
         p_holm, p_bh: Corrected over the family; None where the test does not apply.
         p_permutation: p-value of the rank-swap permutation test, where classes are small.
         detectable: Smallest true difference that such a test finds with 80 % power.
@@ -149,7 +151,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Calibration of one encoder: mean prediction, share observed and count of every bin."""
+    """Calibration of one encoder: mean prediction, share observed and count of every bin.
+
+    `low` and `high` are Wilson intervals, which take images for independent; NaN where patients are not named.
+    """
 
     predicted: FloatArray
     observed: FloatArray
@@ -160,7 +165,7 @@ class Reliability:
     ece: float
     ece_bins: int
     temperature: float | None = None
-    """Chosen on validation images; None where there are none."""
+    """Chosen on validation images or out-of-fold predictions; None where there are none."""
     ece_after: float | None = None
     brier_after: float | None = None
     """Both at that temperature."""
@@ -271,6 +276,9 @@ class Panel:
         if not self.estimates or any(e.verdict not in COUNTED_ONLY for e in self.estimates):
             return ""
         name, count = min(self.counts, key=lambda pair: pair[1])
+        if self.metric.endswith("kappa"):  # which rests on all cases outside the most frequent class
+            most, largest = max(self.counts, key=lambda pair: pair[1])
+            name, count = f"other than {most}", sum(k for _, k in self.counts) - largest
         return f"{count} {name}: counted, not scored"
 
     @property
@@ -281,8 +289,13 @@ class Panel:
 
     @property
     def detectable(self) -> float | None:
-        """Smallest detectable difference: median over the comparisons."""
-        values = [c.detectable for c in self.comparisons if c.detectable is not None]
+        """Smallest detectable difference of one uncorrected test: median over the undecided pairs.
+
+        Pairs that are decided, such as those with a weak control, say little of what was missed; they stand in where
+        no pair is undecided.
+        """
+        known = [(c.outcome, c.detectable) for c in self.comparisons if c.detectable is not None]
+        values = [d for outcome, d in known if outcome == "undecided"] or [d for _, d in known]
         return float(np.median(values)) if values else None
 
     def estimate(self, encoder: str) -> Estimate | None:
@@ -336,6 +349,7 @@ class WinCount:
         published: Panels won by the rule of published tables: best against second best, Wilcoxon over 100
             bootstrap values. Not a valid test; shown for comparison with papers only.
         never_beaten: Panels on which nothing beats it.
+        panels: Panels on which it was tested.
     """
 
     encoder: str
@@ -350,7 +364,7 @@ class WinCount:
 
 @dataclass(frozen=True)
 class Wins:
-    """Win counts, and what chance alone would give."""
+    """Win counts, and what chance alone would give; `tested` of the `panels` have a comparison that was tested."""
 
     counts: tuple[WinCount, ...]
     tests: int
@@ -359,6 +373,7 @@ class Wins:
     uncorrected: int
     published: int
     panels: int
+    tested: int
 
     @property
     def expected_by_chance(self) -> float:

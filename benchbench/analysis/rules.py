@@ -91,6 +91,7 @@ def _across(panels: Sequence[Panel]) -> list[QuotedRule]:
     found = []
     for protocol, metric in dict.fromkeys((p.protocol, p.metric) for p in panels):
         members = [p for p in panels if (p.protocol, p.metric) == (protocol, metric) and p.in_domain]
+        members = [p for p in members if not p.counted]
         names, table = complete_table(members)
         if len(members) >= FEWEST_TASKS and len(names) > 1:
             place = f"{len(members)} tasks, {protocol.replace('_', ' ')}"
@@ -99,9 +100,9 @@ def _across(panels: Sequence[Panel]) -> list[QuotedRule]:
 
 
 def complete_table(panels: Sequence[Panel]) -> tuple[list[str], np.ndarray]:
-    """Encoders with a value on every panel, and their values, shape (encoders, panels)."""
+    """Encoders with a score on every panel, and their scores, shape (encoders, panels); what is counted is no score."""
     values = {
-        name: [e.value for p in panels if (e := p.estimate(name)) is not None and e.value is not None]
+        name: [e.shown for p in panels if (e := p.estimate(name)) is not None and e.scored]
         for name in dict.fromkeys(e.encoder for p in panels for e in p.estimates)
     }
     whole = {name: row for name, row in values.items() if len(row) == len(panels)}

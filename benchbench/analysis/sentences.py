@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from .model import Comparison, Panel, Wins
+from .model import Comparison, Panel, Wins, turned
 
+MARKS = {"rare_class": " (a class of fewer than 10 cases)", "small": " (small sample)"}
+"""What stands beside a number whose verdict asks for care."""
 METRIC_NAMES = {
     "auroc": "AUROC",
     "macro_auroc": "macro AUROC",
@@ -87,15 +89,16 @@ def panel_sentence(panel: Panel, titles: Mapping[str, str], many_protocols: bool
 def _nobody(panel: Panel, tested: Sequence[Comparison]) -> str:
     encoders = {e for c in tested for e in (c.first, c.second)}
     subject = "the two encoders" if len(encoders) == 2 else f"the {len(encoders)} encoders"
-    return f"{subject} cannot be told apart."
+    mark = next((text for verdict, text in MARKS.items() if any(c.verdict == verdict for c in tested)), "")
+    return f"{subject} cannot be told apart{mark}."
 
 
 def _detectable(panel: Panel) -> str:
     if panel.detectable is None:
         return ""
     return (
-        f" With {panel.n} test images, a true difference below about {panel.detectable:.3f} "
-        f"in {metric_name(panel.metric)} would usually be missed."
+        f" With {panel.n} test images, one uncorrected test finds a true difference of {panel.detectable:.3f} "
+        f"in {metric_name(panel.metric)} with 80 % chance, and smaller ones less often."
     )
 
 
@@ -117,20 +120,22 @@ def _wins(panel: Panel, wins: Sequence[Comparison], named: Mapping[str, str]) ->
 
 def _clause(winner: str, comparisons: Sequence[Comparison], named: Mapping[str, str]) -> str:
     closest = comparisons[0]
-    loser, difference, low, high = _as_won(closest, winner)
+    loser, difference, interval = _as_won(closest, winner)
     text = (
-        f"{named[winner]} beats {named[loser]} by {difference:.3f} "
-        f"[{signed(low)}, {signed(high)}], {p_phrase('Holm p', closest.p_holm)}"
+        f"{named[winner]} beats {named[loser]} by {difference:.3f}{interval}, "
+        f"{p_phrase('Holm p', closest.p_holm)}{MARKS.get(closest.verdict, '')}"
     )
     others = [named[_as_won(c, winner)[0]] for c in comparisons[1:]]
     return text + (f", and also beats {listed(others)}" if others else "")
 
 
-def _as_won(c: Comparison, winner: str) -> tuple[str, float, float, float]:
-    difference, low, high = c.difference or 0.0, c.ci_low or 0.0, c.ci_high or 0.0
-    if c.first == winner:
-        return c.second, difference, low, high
-    return c.first, -difference, -high, -low
+def _as_won(c: Comparison, winner: str) -> tuple[str, float, str]:
+    """The loser, by how much, and the interval in brackets where there is one."""
+    if c.first != winner:
+        c = turned(c)
+    known = c.ci_low is not None and c.ci_high is not None
+    interval = f" [{signed(c.ci_low or 0.0)}, {signed(c.ci_high or 0.0)}]" if known else ""
+    return c.second, c.difference or 0.0, interval
 
 
 def overall_sentences(
@@ -165,11 +170,18 @@ def overall_sentences(
 
 
 def _never_beaten(wins: Wins, titles: Mapping[str, str]) -> list[str]:
-    top = [w for w in wins.counts if w.panels and w.never_beaten == w.panels]
-    if not top:
+    """Who was tested wherever anything was and is beaten nowhere; who was tested on less is said to be."""
+    unbeaten = [w for w in wins.counts if w.panels and w.never_beaten == w.panels]
+    top = [titles.get(w.encoder, w.encoder) for w in unbeaten if w.panels == wins.tested]
+    partly = [w for w in unbeaten if w.panels < wins.tested]
+    if not unbeaten:
         return ["Every encoder is beaten somewhere."]
-    names = listed([titles.get(w.encoder, w.encoder) for w in top])
-    return [f"{names} {'is' if len(top) == 1 else 'are'} beaten nowhere."]
+    found = [f"{listed(top)} {'is' if len(top) == 1 else 'are'} beaten nowhere."] if top else []
+    return found + [
+        f"{titles.get(w.encoder, w.encoder)} is not beaten where it was tested, which is {w.panels} of the "
+        f"{wins.tested} places."
+        for w in partly
+    ]
 
 
 def _places(panels: Sequence[Panel]) -> str:

@@ -56,7 +56,7 @@ def encoder_view(
         encoder,
         tuple(curves),
         tuple(by_recall),
-        _calibration(cases.labels, scores, kind, settled.temperature()),
+        _calibration(cases, scores, kind, settled.temperature()),
         None if kind == "multilabel" else confusion(cases.labels, predicted, len(classes)),
         tuple(results),
         operating_point(cases.labels, predicted, *settled.threshold()) if kind == "binary" else None,
@@ -122,12 +122,15 @@ def _thin(x: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def _calibration(
-    labels: FloatArray, scores: FloatArray, kind: str, temperature: float | None
+    cases: Cases, scores: FloatArray, kind: str, temperature: float | None
 ) -> Reliability | None:
     """As `_reliability`, with the error after temperature scaling beside it."""
     if kind == "multilabel" or scores.min() < 0 or scores.max() > 1:
         return None
-    found = _reliability(labels, scores, kind)
+    labels, found = cases.labels, _reliability(cases.labels, scores, kind)
+    if not cases.testable:
+        nothing = np.full_like(found.low, np.nan)
+        found = replace(found, low=nothing, high=nothing)
     if temperature is None:
         return found
     after = _reliability(labels, apply_temperature(scores, temperature), kind)

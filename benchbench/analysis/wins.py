@@ -44,6 +44,7 @@ def count_wins(
         uncorrected=sum(w is not None for w in uncorrected),
         published=sum(p.id in published for p in panels),
         panels=len(panels),
+        tested=len({c.panel for c in tests}),
     )
 
 

@@ -129,8 +129,8 @@ def comparison_lines(board: Board) -> tuple[ComparisonLine, ...]:
             difference=_rounded(c.difference),
             ci_low=_rounded(c.ci_low),
             ci_high=_rounded(c.ci_high),
-            p_value=_rounded(c.p_value),
-            p_holm=_rounded(c.p_holm),
+            p_value=_significant(c.p_value),
+            p_holm=_significant(c.p_holm),
             outcome=c.outcome,
             verdict=c.verdict,
             method=c.method,
@@ -142,6 +142,11 @@ def comparison_lines(board: Board) -> tuple[ComparisonLine, ...]:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DECIMALS) + 0.0
+
+
+def _significant(value: float | None) -> float | None:
+    """A p-value with so many significant digits: rounded to decimals, one of 1e-9 would read as 0."""
+    return None if value is None else float(f"{value:.{DECIMALS}g}")
 
 
 def as_csv(lines: Sequence[Any], kind: type) -> bytes:

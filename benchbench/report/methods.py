@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..analysis import PRIMARY, Analysis, Panel
+from ..analysis.secondary import DRAWS
 from ..analysis.sentences import listed, metric_name
 from ..cost import CostTable
 from ..cost.bench import RUNS
 from ..cost.timing import FULL, NOISY_LOAD, NOISY_SPREAD, QUICK, SETTLED
 from ..results import RunInfo
+from ..statistics.resampling import FEWEST_EXTREME
 from .citations import entries, plain_reference
 from .cost_only import machine, without_tasks
 from .text import percent, tested_by
@@ -120,17 +122,92 @@ def _statistics(analysis: Analysis, numbers: _Numbers) -> str:
     if any(p.clustered for p in primary):
         text += " Where a patient contributed several images, the variance was clustered by patient"
         text += numbers.cite(REFERENCES["obuchowski"]) + "."
+    text += _intervals(primary) + _rare(primary)
     text += (
-        " AUROCs carry 95 % confidence intervals on the logit scale. The smallest detectable difference is the true "
-        "difference that the test finds with 80 % power (2.80 standard errors). No test was computed for classes with "
-        "fewer than ten test cases."
+        " The smallest detectable difference is the true difference that one uncorrected test at the 5 % level finds "
+        "with 80 % power: 2.80 standard errors, and more where the statistic is a t."
     )
+    text += _other_families(analysis)
     if any(p.secondary for p in analysis.panels):
-        text += " Secondary metrics are exploratory; their p-values carry a Benjamini-Hochberg correction."
+        text += (
+            " Secondary metrics are exploratory and come from one trained model per encoder; their p-values carry a "
+            f"Benjamini-Hochberg correction over all of them. Those without a formula were drawn at most {DRAWS} times."
+        )
     if analysis.margin is not None:
-        text += " Non-inferiority and equivalence were judged against a margin "
-        text += f"of {analysis.margin:g}, declared in advance."
+        text += (
+            f" Non-inferiority (two-sided {percent(1 - analysis.alpha)} intervals) and equivalence (two one-sided "
+            f"tests at {analysis.alpha:g} each) were judged against a margin of {analysis.margin:g}, declared in "
+            "advance, without correction for the number of comparisons."
+        )
     return text
+
+
+_WAYS = {
+    "logit": "on the logit scale",
+    "Wald": "by Wald's formula, cut at -1 and 1",
+    "percentile": "by percentiles of 2,000 draws of patients with replacement",
+    "rule of three": "at 1 by a one-sided bound, 0.05 to the power of 1 over the cases of the rarer class",
+}
+"""Words of an estimate's method, and what the text says of it."""
+
+
+def _intervals(panels: Sequence[Panel]) -> str:
+    """How the 95 % intervals of the primary metrics were made, by what was in fact used."""
+    used: dict[str, list[str]] = {}
+    for p in panels:
+        for e in p.estimates:
+            for way in _WAYS:
+                if way in e.method and metric_name(p.metric) not in used.setdefault(way, []):
+                    used[way].append(metric_name(p.metric))
+    said = [f"{listed(used[way])} {text}" for way, text in _WAYS.items() if used.get(way)]
+    text = f" 95 % intervals: {'; '.join(said)}." if said else ""
+    if any("Hillis" in e.method for p in panels for e in p.estimates):
+        text += " With three or more seeds they are Hillis' t intervals, which count seeds and patients."
+    if any("bootstrap" in c.method for p in panels for c in p.comparisons):
+        text += (
+            " Bootstrap p-values are the share of draws, centred on 0, that are at least as extreme as the difference, "
+            f"or, where fewer than {FEWEST_EXTREME} are, the normal tail of the difference over its standard error."
+        )
+    return text
+
+
+def _rare(panels: Sequence[Panel]) -> str:
+    """What was done with few cases, where there were few."""
+    compared = [c for p in panels for c in p.comparisons]
+    verdicts = {c.verdict for c in compared}
+    text = ""
+    if any(c.p_permutation is not None for c in compared):
+        text += (
+            " Where a class had fewer than 20 test cases or patients, a permutation test that swaps the two encoders' "
+            "ranks patient by patient (10,000 swaps) was made as well; it assumes that the two are exchangeable under "
+            "the null hypothesis, and its p-values are printed without correction."
+        )
+    if "rare_class" in verdicts:
+        text += (
+            " Where a class of a mean over classes had fewer than ten, the larger of the asymptotic and the "
+            "permutation p-value was corrected and read, and no interval is given."
+        )
+    if "too_few_cases" in verdicts:
+        text += (
+            " Where the rarer class (for a kappa: all but the most frequent class) had fewer than ten, no asymptotic "
+            "test was made, and no comparison entered the family."
+        )
+    return text
+
+
+def _other_families(analysis: Analysis) -> str:
+    """Tests beside the primary family, each with its own Holm correction."""
+    losses = [d.comparison for m in analysis.transfer for d in m.drops if d.comparison is not None]
+    changes = [c for i in analysis.interactions for c in i.contrasts]
+    pairs = [x.comparison for b in analysis.together for x in b.labels if x.comparison is not None]
+    pairs += [x.comparison for b in analysis.together for x in b.macro]
+    named = {
+        "losses in transfer against in-domain training": losses,
+        "changes of differences between protocols (contrasts of four systems on the same images)": changes,
+        "differences between one model per label and one for all": pairs,
+    }
+    found = [what for what, tests in named.items() if any(c.p_holm is not None for c in tests)]
+    return f" Families of their own under Holm's method: {listed(found)}." if found else ""
 
 
 def _timing(info: RunInfo, cost: CostTable) -> str:
@@ -173,7 +250,7 @@ def _tests(panels: Sequence[Panel], methods: str, numbers: _Numbers) -> str:
     """References of the tests that were made."""
     used = {
         "delong": "DeLong" in methods,
-        "orh": any(len(e.seeds) > 1 for p in panels for e in p.estimates),
+        "orh": "Hillis" in methods,
         "kappa": any(p.metric.endswith("kappa") for p in panels),
     }
     return numbers.cite(*(REFERENCES[name] for name, applies in used.items() if applies))

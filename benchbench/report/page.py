@@ -87,6 +87,7 @@ def _environment() -> Any:
     environment.globals.update(
         ranks_text=lambda e: text.ranks(e.ranks),
         tested_by=text.tested_by,
+        margin_text=text.margin_text,
         interval_text=lambda e: text.interval(e.ci_low, e.ci_high),
         interval_pair=lambda low, high: "" if low != low else text.interval(low, high),
         matrix=comparison_matrix,

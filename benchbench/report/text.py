@@ -101,6 +101,13 @@ def outcome_text(c: Comparison, titles: dict[str, str]) -> str:
     return f"{titles.get(c.winner, c.winner)} is better"
 
 
+def margin_text(c: Comparison) -> str:
+    """What a comparison says against the margin. Equivalence is tested at the wider level, so it may stand alone."""
+    if not c.equivalent:
+        return c.margin_verdict or dash
+    return "equivalent" if c.margin_verdict == "inconclusive" else f"{c.margin_verdict}, equivalent"
+
+
 def estimate_text(e: Estimate, digits: int = 3) -> str:
     """``0.912 [0.871, 0.941]``."""
     return f"{number(e.value, digits)} {interval(e.ci_low, e.ci_high, digits)}".strip()

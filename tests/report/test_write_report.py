@@ -27,7 +27,7 @@ from .builder import ORDINAL, FakeTask, typical, write_run
 class Page(HTMLParser):
     """Ids, links, tags and text of a page."""
 
-    VOID = frozenset(["meta", "link", "br"])
+    VOID = frozenset(["meta", "link", "br", "wbr"])
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -60,7 +60,10 @@ def calibration(
     alt = f"Calibration of the predicted class on {panel.title}. " + "; ".join(
         f"{_title(v, titles)}: calibration error {number(error)}" for v, error in errors
     )
-    text = "Share of images whose most probable class is right, against its probability, in ten bins."
+    text = (
+        "Share of images whose most probable class is right, against its probability, in ten bins."
+        + _bars(views)
+    )
     plots = [(axes, "probability", "share right", bins, False)]
     return finished(figure, name, alt, _caption(panel, views, text), plots, panel.shared_stamps)
 
@@ -103,7 +106,7 @@ def _binary(
         "Left: ROC curves; the shaded band is a pointwise 95 % bootstrap band over "
         f"{'images' if panel.n_patients is None else 'patients'} for the encoder with the highest value. "
         "Middle: precision against recall; the dotted line is the prevalence. Right: observed share of positives "
-        "against predicted probability in ten bins.",
+        "against predicted probability in ten bins." + _bars(views),
     )
     plots = [
         (axes[0], "1 − specificity", "sensitivity", roc, True),
@@ -111,6 +114,16 @@ def _binary(
         (axes[2], "predicted", "observed", bins, False),
     ]
     return finished(figure, name, alt, caption, plots, panel.shared_stamps)
+
+
+def _bars(views: Sequence[EncoderView]) -> str:
+    """What the bars of a calibration plot are, where the first encoder has any."""
+    first = views[0].reliability
+    if first is None or np.isnan(first.low).any():
+        return ""
+    return (
+        " Bars: 95 % Wilson intervals of the first encoder, which take images for independent of each other."
+    )
 
 
 def _title(view: EncoderView, titles: Titles) -> str:
@@ -177,7 +190,7 @@ def _draw_calibration(
         if r is None:
             continue
         style = look(positions[view.encoder])
-        if i == 0:
+        if i == 0 and not np.isnan(r.low).any():
             axes.vlines(r.predicted, r.low, r.high, color=style["color"], linewidth=0.8, alpha=0.6)
         line = {**style, "linestyle": "-", "linewidth": 1.0, "marker": "o", "markersize": 2.5}
         axes.plot(r.predicted, r.observed, label=_title(view, titles), **line)
