@@ -14,6 +14,7 @@ from .contamination import contamination
 from .datasets.duplicates import Pair, find_pairs
 from .results import AuditFinding
 from .store import Store
+from .weights import GIVEN_BY_HAND, spelled
 
 if TYPE_CHECKING:
     from .api import EncoderInfo
@@ -61,7 +62,9 @@ def audit(
 
 def _contamination(encoder: EncoderInfo, dataset: LoadedDataset) -> AuditFinding:
     state, why = contamination(encoder, dataset.info)
-    name = encoder.name if encoder.variant == "default" else f"{encoder.name}:{encoder.variant}"
+    name = spelled(encoder)
+    if encoder.weights is not None and encoder.weights.source == GIVEN_BY_HAND:
+        name += f" +{encoder.weights.file_name}"  # a suite may hold the official checkpoint beside it
     severity = "warning" if state == "in pretraining" and not dataset.simulated else "note"
     message = f"{dataset.name} and the pre-training of {name}: {state} ({why})"
     return AuditFinding(severity, "contamination", message, dataset.name, name, state=state)

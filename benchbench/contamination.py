@@ -7,6 +7,7 @@ from typing import Literal
 
 from .api import DatasetInfo, EncoderInfo
 from .results import AuditFinding
+from .weights import GIVEN_BY_HAND
 
 Contamination = Literal["in pretraining", "declared clean", "unknown"]
 
@@ -33,6 +34,8 @@ def contamination(encoder: EncoderInfo, dataset: DatasetInfo) -> tuple[Contamina
     if encoder.pretraining_complete:
         listed = ", ".join(s.name for s in encoder.pretraining)
         return "declared clean", f"pre-trained on {listed}; {encoder.pretraining_complete}"
+    if encoder.weights is not None and encoder.weights.source == GIVEN_BY_HAND:
+        return "unknown", GIVEN_BY_HAND
     return "unknown", "neither listed in its pre-training nor excluded by its authors"
 
 

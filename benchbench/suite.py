@@ -36,7 +36,11 @@ class EncoderUse(_Strict):
     name: str = Field(
         description="Encoder name, optionally with a variant: retfound_green or retfound_green:all_tokens."
     )
-    weights: str | None = Field(None, description="Checkpoint file to use instead of the official one.")
+    weights: str | None = Field(
+        None,
+        description="Checkpoint file to use instead of the official one, from the suite's folder, the weights root or "
+        "the current folder.",
+    )
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="Precision of the forward pass.")
     crop: Literal["none", "fundus_circle", "automorph_m0"] | None = Field(
         None, description="Remove the black frame first, whatever the encoder's own preprocessing says."
@@ -48,6 +52,18 @@ class EncoderUse(_Strict):
     backend: Literal["torch", "compile", "openvino"] = Field(
         "torch", description="What runs the forward pass: torch, torch.compile, or (CPU only) OpenVINO."
     )
+
+    @property
+    def label(self) -> str:
+        """Name in tables, unique within the suite: the encoder's name plus whatever differs from its default use."""
+        extras = [
+            self.precision if self.precision != "fp32" else "",
+            self.crop or "",
+            self.decode if self.decode not in (None, "exact") else "",
+            self.backend if self.backend != "torch" else "",
+            Path(self.weights).name if self.weights else "",
+        ]
+        return " ".join([self.name, *(f"+{e}" for e in extras if e)])
 
 
 class Simulation(_Strict):
@@ -258,23 +274,25 @@ def _check(file: SuiteFile) -> None:
             (),
             "add tasks and protocols, or cost: {measure: quick}",
         )
-    for key, names in (
-        ("encoders", [e.name for e in suite.encoders]),
-        ("tasks", [t.task for t in suite.tasks]),
-        ("protocols", [p.label for p in suite.protocols]),
+    known = [e.label for e in suite.encoders]
+    for key, names, fix in (
+        (
+            "encoders",
+            known,
+            "remove one, or let them differ in precision, crop or the file name of their weights",
+        ),
+        ("tasks", [t.task for t in suite.tasks], "remove one"),
+        ("protocols", [p.label for p in suite.protocols], "remove one, or give each a `name`"),
     ):
         for i, name in enumerate(names):
             if name in names[:i]:
-                raise file.error(
-                    f"{name!r} is listed twice.", (key, i), "remove one, or give protocols a `name` each"
-                )
-    known = [e.name for e in suite.encoders]
+                raise file.error(f"{name!r} is listed twice.", (key, i), fix)
     comparisons = suite.statistics.comparisons
     if isinstance(comparisons, Reference) and comparisons.reference not in known:
         raise file.error(
             f"The reference {comparisons.reference!r} is not among the encoders.",
             ("statistics", "comparisons", "reference"),
-            did_you_mean(comparisons.reference, known),
+            did_you_mean(comparisons.reference, known) or f"use one of: {', '.join(known)}",
         )
     for i, use in enumerate(suite.protocols):
         for key, listed, all_names in (
@@ -286,7 +304,7 @@ def _check(file: SuiteFile) -> None:
                     raise file.error(
                         f"{name!r} is not among the suite's {key}.",
                         ("protocols", i, key),
-                        did_you_mean(name, all_names),
+                        did_you_mean(name, all_names) or f"use one of: {', '.join(all_names)}",
                     )
 
 

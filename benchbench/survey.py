@@ -24,7 +24,7 @@ from .plugins import Registry
 from .splits import SplitSpec
 from .store import Store
 from .suite import DatasetUse, EncoderUse, Simulation, SuiteFile
-from .weights import UNTRAINED, ResolvedWeights, how_to, resolve
+from .weights import UNTRAINED, ResolvedWeights, find_given, how_to, resolve, with_own_weights
 
 METRICS: Mapping[str, tuple[str, ...]] = {
     "binary": ("auroc", "average_precision", "balanced_accuracy"),
@@ -296,11 +296,11 @@ def _encoder(
         decode=use.decode or info.preprocess.decode,
     )
     info = dataclasses.replace(info, preprocess=recipe)
-    explicit = Path(use.weights).expanduser() if use.weights else None
-    label = encoder_label(use)
     problem = ""
     try:
+        explicit = find_given(use.weights, (file.path.parent, roots.weights)) if use.weights else None
         weights = resolve(info, roots.weights, hashes, explicit)
+        info = with_own_weights(info, weights, by_hand=explicit is not None)
     except BenchError as error:
         weights = ResolvedWeights(None, "", "missing")
         problem = error.block()
@@ -309,19 +309,7 @@ def _encoder(
     cost_only = not file.suite.tasks  # speed and size need no weights
     if weights.status == "missing" and (demo or cost_only):
         weights, problem = UNTRAINED, ""
-    return EncoderState(label, info, weights, use.precision, use.backend, problem)
-
-
-def encoder_label(use: EncoderUse) -> str:
-    """Name in tables: the encoder's name plus whatever differs from its default use."""
-    extras = [
-        use.precision if use.precision != "fp32" else "",
-        use.crop or "",
-        use.decode if use.decode not in (None, "exact") else "",
-        use.backend if use.backend != "torch" else "",
-        Path(use.weights).name if use.weights else "",
-    ]
-    return " ".join([use.name, *(f"+{e}" for e in extras if e)])
+    return EncoderState(use.label, info, weights, use.precision, use.backend, problem)
 
 
 def encoder_identity(state: EncoderState) -> dict[str, Any]:

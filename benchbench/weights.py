@@ -5,10 +5,12 @@ Nothing here reads tensors or touches the network: the plan asks this module abo
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -40,6 +42,8 @@ class ResolvedWeights:
 
 
 UNTRAINED = ResolvedWeights(None, "untrained", "untrained")
+GIVEN_BY_HAND = "weights given by hand; what they were trained on is not known"
+"""What the card of `with_own_weights` says of where its weights come from."""
 
 
 def default_root() -> Path | None:
@@ -57,12 +61,8 @@ def resolve(
     Raises:
         WeightsError: `explicit` is given and is not a readable file.
     """
-    if explicit is not None and not explicit.is_file():
-        raise WeightsError(
-            f"The weights file given for {info.name!r} is not there.",
-            where=str(explicit),
-            fix=how_to(info, root),
-        )
+    if explicit is not None:
+        find_given(str(explicit), ())
     source = info.weights
     if source is None and explicit is None:
         return UNTRAINED
@@ -78,6 +78,47 @@ def resolve(
     if cached is not None:
         return _judged(cached, source, hashes, otherwise="downloaded")
     return ResolvedWeights(None, "", "missing")
+
+
+def find_given(given: str, folders: Sequence[Path | None]) -> Path:
+    """The checkpoint that a person names: below the first of `folders` that has it, else below the current folder.
+
+    Raises:
+        WeightsError: it is at none of these places, which the error names in full.
+    """
+    named = Path(given).expanduser()
+    places = [f / named for f in folders if f is not None] + [named]
+    tried = list(dict.fromkeys(p.absolute() for p in places))
+    for path in tried:
+        if path.is_file():
+            return path
+    raise WeightsError(
+        f"The weights file {given!r} is not there.",
+        where=str(tried[0]),
+        fix=f"correct `weights` (looked at {', '.join(map(str, tried))})",
+    )
+
+
+def with_own_weights(info: EncoderInfo, found: ResolvedWeights, by_hand: bool) -> EncoderInfo:
+    """The card of an encoder whose checkpoint may be another than the official one, without claims about that one.
+
+    What the official checkpoint saw in pre-training stays: others are mostly trained further from it. A card without
+    an official sha256 is taken at its word, unless a person has given the file `by_hand`.
+    """
+    checked = info.weights is not None and info.weights.sha256 is not None
+    if found.status != "unknown" or found.path is None or not (by_hand or checked):
+        return info
+    weights = info.weights
+    if by_hand:
+        weights = WeightsSource(found.path.name, "not stated", "It was given by hand.", source=GIVEN_BY_HAND)
+    return dataclasses.replace(
+        info,
+        title=f"{info.title}, own weights {found.path.name}",
+        weights=weights,
+        declared_clean=(),
+        pretraining_complete="",
+        compute=None,
+    )
 
 
 def _judged(
