@@ -23,10 +23,21 @@ from .samples import Samples
 if TYPE_CHECKING:
     import numpy as np
 
+# Excluded from the settings that identify a cell: each cell has its own fraction and repeat, and another one added
+# to the list must not compute the others anew.
 _FRACTIONS = Field(
-    (0.1, 0.2, 0.4, 0.6, 0.8, 1.0), min_length=1, description="Shares of the training patients."
+    (0.1, 0.2, 0.4, 0.6, 0.8, 1.0),
+    min_length=1,
+    exclude=True,
+    description="Shares of the training patients.",
 )
-_REPEATS = Field(3, ge=1, le=50, description="Random orders of the patients, each with its nested subsets.")
+_REPEATS = Field(
+    3,
+    ge=1,
+    le=50,
+    exclude=True,
+    description="Random orders of the patients, each with its nested subsets.",
+)
 _DEMO = {"fractions": [0.3, 1.0], "repeats": 1}
 
 

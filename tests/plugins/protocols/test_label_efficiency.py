@@ -96,3 +96,37 @@ def test_a_fine_tune_on_any_share_is_judged_on_the_same_held_out_patients(tmp_pa
     assert first == second
     assert len(few) < 0.4 * len(many)
     assert not (few | many) & held_out
+
+
+def test_another_fraction_leaves_the_cells_of_the_others_as_they_are(tmp_path):
+    from PIL import Image
+
+    from benchbench.plan import make_plan, resolve_protocols
+    from benchbench.plugins import registry
+    from benchbench.store import Store
+    from benchbench.suite import parse_suite
+    from benchbench.survey import Roots, survey
+
+    folder = tmp_path / "clinic"
+    folder.mkdir()
+    rows = ["image,label,patient"]
+    for k in range(40):
+        Image.fromarray(np.full((8, 8, 3), 6 * k, np.uint8)).save(folder / f"{k}.png")
+        rows.append(f"{k}.png,{k % 2},p{k}")
+    (folder / "labels.csv").write_text("\n".join(rows))
+
+    def ids(settings: str) -> dict[tuple[tuple[str, str], ...], str]:
+        file = parse_suite(
+            "title: t\nencoders: [untrained/resnet18]\ntasks: [clinic/label]\nprotocols:\n"
+            f"  - {{protocol: label_efficiency, config: {{{settings}}}}}\n"
+        )
+        protocols = resolve_protocols(file, registry().protocol, False)
+        seen = survey(file, registry(), Roots(tmp_path, None, Store()))
+        return {c.spec.axes: c.id for c in make_plan(file, seen, protocols, lambda key: False).cells}
+
+    few, more = ids("fractions: [0.5, 1.0]"), ids("fractions: [0.5, 0.8, 1.0], repeats: 5")
+    assert len(few) == 4
+    assert len(more) == 11
+    assert few.items() < more.items()
+    assert len(set(more.values())) == 11
+    assert ids("fractions: [0.5], folds: 4").items().isdisjoint(few.items())
