@@ -337,6 +337,8 @@ class DatasetInfo:
     aliases: tuple[str, ...] = ()
     derived_from: tuple[str, ...] = ()
     """Names of the sets that these images were taken from; an encoder that saw those saw this one."""
+    notes: tuple[str, ...] = ()
+    """What a reader of every result on it should know; `bench data verify` and the report show it."""
     origin: Origin | None = None
     """The plugin that brought it; filled in when plugins are discovered."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from .contamination import contamination
 from .datasets.duplicates import Pair, find_pairs
+from .datasets.local import OWN
 from .results import AuditFinding
 from .store import Store
 from .weights import GIVEN_BY_HAND, spelled
@@ -145,6 +146,14 @@ def _conflicts(dataset: LoadedDataset, tasks: Sequence[str]) -> Iterator[AuditFi
 
 def _images_without_patient(dataset: LoadedDataset) -> Iterator[AuditFinding]:
     column = dataset.info.cluster
+    if dataset.info.access.route == OWN and column is None and not dataset.info.paired_eyes:
+        yield AuditFinding(
+            "warning",
+            "no_patient_ids",
+            f"{dataset.name}: no patient column: every image counts as a patient of its own; where a person has "
+            "several, the same person may be trained on and tested, and intervals are too narrow",
+            dataset.name,
+        )
     empty = int((dataset.frame[column] == "").sum()) if column in dataset.frame else 0
     if empty:
         yield AuditFinding(
@@ -174,7 +183,7 @@ def _provenance(dataset: LoadedDataset) -> Iterator[AuditFinding]:
     how = {
         "official": "as published, or as given with the data",
         "retfound": "image level and per class, the recipe of RETFound's released splits",
-    }.get(dataset.split.kind, f"made by benchbench, {kept}, classes balanced")
+    }.get(dataset.split.kind, f"made by benchbench, {kept}, balanced by {dataset.info.tasks[0].name!r}")
     message = (
         f"{dataset.name}: split {dataset.split} ({counts}), {how}; fingerprint {dataset.split_fingerprint}"
     )

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from .api import DatasetInfo, EncoderInfo, Task
 from .datasets import LoadedDataset, load_dataset
 from .datasets.loading import resolve_options
-from .datasets.local import with_local_datasets
+from .datasets.local import own_hint, with_local_datasets
 from .datasets.model import SIMULATED_MARKER
 from .errors import PLUGIN_FAULTS, BenchError, DataError, PluginError, did_you_mean, reason_of
 from .hashing import HashCache
@@ -111,7 +111,7 @@ def survey(
     """
     wanted = [t.task.rpartition("/")[0] for t in file.suite.tasks]
     registry = with_local_datasets(registry, roots.data, wanted)
-    tasks, metrics = _tasks(file, registry)
+    tasks, metrics = _tasks(file, registry, roots.data)
     names = dict.fromkeys(t.rpartition("/")[0] for t in tasks)
     for i, name in enumerate(file.suite.datasets):
         if name not in names:
@@ -163,14 +163,18 @@ def _check_subject(file: SuiteFile, encoders: tuple[EncoderState, ...]) -> None:
         )
 
 
-def _tasks(file: SuiteFile, registry: Registry) -> tuple[dict[str, Task], dict[str, str]]:
+def _tasks(
+    file: SuiteFile, registry: Registry, data_root: Path | None
+) -> tuple[dict[str, Task], dict[str, str]]:
     tasks: dict[str, Task] = {}
     metrics: dict[str, str] = {}
     for i, use in enumerate(file.suite.tasks):
         try:
             _, task = registry.task(use.task)
         except PluginError as error:
-            raise file.error(error.what, ("tasks", i), error.fix, error.details) from error
+            name = use.task.rpartition("/")[0]
+            fix = error.fix if name in registry.datasets else own_hint(error.fix, name, data_root)
+            raise file.error(error.what, ("tasks", i), fix, error.details) from error
         metric = use.metric or task.metric
         if metric not in METRICS[task.kind]:
             raise file.error(

@@ -143,6 +143,7 @@ def _as_text(result: Verification) -> str:
     lines += [_set_line(d, s, s in result.conflicting) for s in result.identical[:20]]
     lines.append(f"near duplicates: {len(result.near)} further pairs")
     lines += [f"  {p.first[1]} ~ {p.second[1]}  (correlation {p.correlation:.2f})" for p in result.near[:20]]
+    lines += [f"note: {n}" for n in d.notes]
     lines += [f"{f.severity}: {f.message}" for f in result.findings if f.code != "near_duplicates"]
     return "\n".join(lines)
 
@@ -182,6 +183,7 @@ def _as_record(result: Verification) -> dict[str, Any]:
         "identical": [list(s) for s in result.identical],
         "conflicting": [list(s) for s in result.conflicting],
         "near_duplicates": [[p.first[1], p.second[1], round(p.correlation, 4)] for p in result.near],
+        "notes": list(result.dataset.notes),
         "findings": [dataclasses.asdict(f) for f in result.findings],
     }
 

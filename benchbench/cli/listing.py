@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import BenchError, PluginError, did_you_mean
-from .options import as_json
+from .options import as_json, data_root
 
 if TYPE_CHECKING:
     from ..api import DatasetInfo, EncoderInfo, ProtocolInfo
@@ -158,8 +158,9 @@ def _table(rows: list[dict[str, str]]) -> None:
 @click.command()
 @click.argument("kind", metavar="KIND", type=click.Choice([*KINDS, *(k.removesuffix("s") for k in KINDS)]))
 @click.argument("name")
+@data_root
 @as_json
-def show(kind: str, name: str, as_json: bool) -> None:
+def show(kind: str, name: str, data_root: Path | None, as_json: bool) -> None:
     """Show the card of an encoder, dataset, protocol, suite or plugin: what it is, where it comes from, its sources."""
     kind = kind.removesuffix("s")
     if kind == "suite":
@@ -169,10 +170,12 @@ def show(kind: str, name: str, as_json: bool) -> None:
         if as_json:
             click.echo(file.suite.model_dump_json(indent=1))
             return
+        from ..datasets.local import with_local_datasets
         from .outline import suite_lines
 
         try:
-            lines = suite_lines(file, _registry())
+            wanted = [t.task.rpartition("/")[0] for t in file.suite.tasks]
+            lines = suite_lines(file, with_local_datasets(_registry(), data_root, wanted))
         except BenchError as error:  # a suite that names a set or a plugin of one's own is still shown
             lines = [("title", file.suite.title), ("question", file.suite.question), ("note", error.what)]
         for label, text in lines:
@@ -183,9 +186,11 @@ def show(kind: str, name: str, as_json: bool) -> None:
     if kind == "plugin":
         _show_plugin(found, name, as_json)
         return
+    from ..datasets.local import find_dataset
+
     find: dict[str, Callable[[str], Any]] = {
         "encoder": found.encoder,
-        "dataset": found.dataset,
+        "dataset": lambda name: find_dataset(found, name, data_root),
         "protocol": found.protocol,
     }
     card = find[kind](name)
@@ -302,6 +307,7 @@ def _dataset_lines(info: DatasetInfo) -> Iterable[tuple[str, str]]:
     yield "where", info.access.route
     yield "how to get it", "\n".join(info.access.steps)
     yield "layout", info.access.layout
+    yield "notes", "\n".join(info.notes)
     yield "citation", info.citation
 
 

@@ -138,6 +138,12 @@ def run(
     if plan.blocked and not skip_missing:
         click.echo(f"\nNothing was computed. {_way_out(plan, suite)}", err=True)
         return EXIT_INPUTS_MISSING
+    if demo and _nothing_stands_in(plan):
+        click.echo(
+            "Nothing is missing here: --demo only shortens the protocols, and every result will be stamped DEMO. "
+            "Leave it out for results that count.",
+            err=True,
+        )
     command = shlex.join(["bench", *sys.argv[1:]])
     options = Options(out, device, command, workers, fresh)
     if fresh:
@@ -152,6 +158,13 @@ def run(
         )
     click.echo(f"Report: {outcome.report}")
     return EXIT_CELLS_FAILED if outcome.failures else EXIT_OK
+
+
+def _nothing_stands_in(plan: Plan) -> bool:
+    """Whether all data and weights are the real ones."""
+    simulated = any(d.loaded is None or d.loaded.simulated for d in plan.survey.datasets.values())
+    random = any(e.weights.status == "untrained" and e.info.weights is not None for e in plan.survey.encoders)
+    return not simulated and not random
 
 
 def _stop(number: int, frame: object) -> None:
@@ -253,6 +266,9 @@ def _way_out(plan: Plan, suite: str) -> str:
             "--demo stands in for what is missing, not for what is broken: mend what is named above, or leave out "
             "--data-root and --weights-root to see everything simulated."
         )
+    lacking = {name.rpartition("/")[0] or name for kind, name, _ in plan.missing if kind != "weights"}
+    if any(plan.survey.datasets[name].info.simulate is None for name in lacking):
+        return "Mend what is named above: own images cannot be simulated."
     return (
         "Get what is missing, or see the whole suite run on simulated images and random weights with:\n"
         f"  bench run {shlex.quote(suite)} --demo"

@@ -180,7 +180,15 @@ class LoadedDataset:
         return (f"{full}: no {split} image of {', '.join(absent)}; these classes cannot be judged",)
 
     def _split_error(self, what: str) -> DataError:
-        sizes = ", ".join(f"{p} {int((self.frame['split'] == p).sum())}" for p in PARTS)
+        count = {p: int((self.frame["split"] == p).sum()) for p in PARTS}
+        sizes = ", ".join(f"{p} {n}" for p, n in count.items())
+        if self.split.kind == "official" and not count["train"]:
+            return DataError(
+                what,
+                where=f"split {self.split} ({sizes}) of {label_files(self.root)}",
+                fix="the whole set is for testing: train on another one (transfer: config: {sources: [...]}), "
+                f"or make a new split (datasets: {self.name}: split: grouped_stratified)",
+            )
         return DataError(
             what,
             where=f"split {self.split} ({sizes}) of {label_files(self.root)}",

@@ -8,6 +8,8 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -111,7 +113,19 @@ def find_entry(base: Path, relative: str) -> Path | None:
 
 
 def _plain(name: str) -> str:
-    return unquote(name).strip().casefold()
+    return _stem_key(unquote(name).strip())
+
+
+def _stem_key(name: str) -> str:
+    """A name without regard to case and to how accents are stored: some systems take letters apart, others do not."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def content(folder: Path, most: int = 8) -> str:
+    """What a folder holds, for a message."""
+    names = sorted(p.name + "/" * p.is_dir() for p in folder.iterdir()) if folder.is_dir() else []
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more]) or "nothing"
 
 
 def image_files(folder: Path) -> dict[str, Path]:
@@ -124,7 +138,7 @@ def image_files(folder: Path) -> dict[str, Path]:
     clashes = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith("."):
-            first = found.setdefault(path.stem.casefold(), path)
+            first = found.setdefault(_stem_key(path.stem), path)
             if first is not path:
                 clashes.append(f"{first.name} and {path.name}")
     if clashes:
@@ -140,9 +154,9 @@ def image_files(folder: Path) -> dict[str, Path]:
 def find_image(files: Mapping[str, Path], name: str) -> Path | None:
     """The file that a label table means by `name`: with or without suffix, in any case."""
     path = PurePosixPath(name.strip())
-    if path.suffix.lower() in IMAGE_SUFFIXES and path.stem.casefold() in files:
-        return files[path.stem.casefold()]
-    return files.get(path.name.casefold())
+    if path.suffix.lower() in IMAGE_SUFFIXES and _stem_key(path.stem) in files:
+        return files[_stem_key(path.stem)]
+    return files.get(_stem_key(path.name))
 
 
 def read_table(
@@ -153,6 +167,13 @@ def read_table(
     Raises:
         DataError: the file is missing, is not a table, or lacks one of the `required` columns.
     """
+    return numbered_table(path, required, dataset, separator)[0]
+
+
+def numbered_table(
+    path: Path, required: Iterable[str] = (), dataset: str = "", separator: str = ""
+) -> tuple[pd.DataFrame, list[int]]:
+    """`read_table`, and the line of the file on which each row ends, counted from 1."""
     import pandas as pd
 
     if not path.is_file():
@@ -161,17 +182,15 @@ def read_table(
             where=str(path),
             fix=f"`bench data how-to {dataset}` says where it comes from; labels are never guessed",
         )
-    raw = path.read_bytes()
-    text = _decode(raw)
     try:
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator or _separator(text)))
+        found = list(_rows(_decode(path.read_bytes()), separator))
     except csv.Error as error:
         raise DataError(
             f"{dataset}: the label file is not a table: {error}.",
             where=str(path),
             fix="look for a quotation mark that is not closed, or download the file again",
         ) from error
-    rows = [r for r in rows if any(cell.strip() for cell in r)]
+    lines, rows = [n for n, _ in found], [r for _, r in found]
     if not rows:
         raise DataError(f"{dataset}: the label file is empty.", where=str(path), fix="download it again")
     header = [h.strip() for h in rows[0]]
@@ -194,16 +213,26 @@ def read_table(
             where=str(path),
             fix="download it again; it may have been cut short",
         )
-    return frame
+    return frame, lines[1:]
 
 
 def table_header(path: Path) -> list[str]:
     """Column names of a label file, read from its first 64 kB; the same encodings as `read_table`."""
     with path.open("rb") as stream:
-        text = _decode(stream.read(65536))
-    return [
-        h.strip() for h in next(csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text)), [])
-    ]
+        rows = _rows(_decode(stream.read(65536)), "")
+    return [h.strip() for h in next(rows, (0, []))[1]]
+
+
+def _rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of every row that is not blank; a first line ``sep=;``, as Excel writes it, gives the separator."""
+    told = re.match(r"\s*\"?sep=([^\r\n])\"?[,;\t]*\r?\n", text, re.IGNORECASE)
+    skipped = text[: told.end()].count("\n") if told else 0
+    body = text[told.end() :] if told else text
+    separator = separator or (told[1] if told else _separator(body))
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator)
+    for row in reader:
+        if any(cell.strip() for cell in row):
+            yield reader.line_num + skipped, row
 
 
 def _decode(raw: bytes) -> str:
