@@ -116,8 +116,9 @@ class Labels:
 def column_of(name: str, frame: pd.DataFrame) -> str:
     """The header that stands for `name`: the name itself, else one of its other spellings, else empty.
 
-    A column ``split`` under another header must hold the words of a split, and ``case`` more than two values:
-    case or control is a label.
+    A column ``split`` under another header must hold a word of a split, and ``case`` more than two values: case or
+    control is a label. Under any header, a column of nothing but such words, ``train`` and ``test`` among them, is
+    the split.
     """
     for wanted in (name, *NAMES[name]):
         for column in dict.fromkeys(frame.columns):
@@ -126,25 +127,21 @@ def column_of(name: str, frame: pd.DataFrame) -> str:
             return str(column)
     if name == "split":
         for column in dict.fromkeys(frame.columns):
-            if {"train", "test"} <= _parts(frame[column]):
+            words = _words(frame[column])
+            if words <= set(SPLITS) and {"train", "test"} <= {SPLITS[w] for w in words}:
                 return str(column)
     return ""
 
 
 def _means_something_else(name: str, header: str, values: pd.Series | pd.DataFrame) -> bool:
-    if values.ndim == 2:  # two columns of one name are refused elsewhere
-        return False
     if header == "case":
-        return len({v for v in values if v}) <= 2
-    return name == "split" and header != "split" and not _parts(values)
+        return len(_words(values)) <= 2
+    return name == "split" and header != "split" and not _words(values) & set(SPLITS)
 
 
-def _parts(values: pd.Series | pd.DataFrame) -> set[str]:
-    """The parts of a split that a column names; empty if it holds anything else."""
-    if values.ndim == 2:
-        return set()
-    words = {str(v).casefold() for v in values if v}
-    return {SPLITS[w] for w in words} if words and words <= set(SPLITS) else set()
+def _words(values: pd.Series | pd.DataFrame) -> set[str]:
+    """The different cells in lower case; none of two columns of one name, which are refused elsewhere."""
+    return set() if values.ndim == 2 else {str(v).casefold() for v in values if v}
 
 
 def image_column(header: Iterable[str]) -> str:

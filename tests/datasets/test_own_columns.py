@@ -185,6 +185,21 @@ def test_a_split_under_another_name_is_the_split(clinic, header):
     assert d.frame["split"].value_counts().to_dict() == {"train": 30, "test": 10}
 
 
+def test_a_word_that_is_no_part_of_a_split_is_named(clinic):
+    lines = [f"{r},{'holdout' if k >= 30 else 'train'}" for k, r in enumerate(rows())]
+    root = clinic(lines, "image,label,patient,Partition")
+    with pytest.raises(DataError, match="line 32 and 9 more: split 'holdout' is none of train, val, test"):
+        load_dataset(own(root), root)
+
+
+def test_many_classes_without_patients_may_be_the_patients(clinic):
+    lines = [f"{k:03d}.png,{k % 2},{'abcdefghijklmnopqrst'[k // 2]}" for k in range(40)]
+    notes = own(clinic(lines, "image,label,person")).notes
+    assert any(
+        "'person' became a task of 20 classes" in n and "call the column `patient`" in n for n in notes
+    )
+
+
 def test_a_set_column_of_other_words_is_a_label(clinic):
     lines = [f"{k:03d}.png,{'AB'[k % 2]},p{k}" for k in range(20)]
     assert [t.name for t in own(clinic(lines, "image,set,patient")).tasks] == ["set"]
