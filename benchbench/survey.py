@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 from .api import DatasetInfo, EncoderInfo, Task
 from .datasets import LoadedDataset, load_dataset
 from .datasets.loading import resolve_options
-from .datasets.local import own_hint, with_local_datasets
+from .datasets.local import known_names, own_hint, with_local_datasets
 from .datasets.model import SIMULATED_MARKER
 from .errors import PLUGIN_FAULTS, BenchError, DataError, PluginError, did_you_mean, reason_of
 from .hashing import HashCache
@@ -173,7 +173,7 @@ def _tasks(
             _, task = registry.task(use.task)
         except PluginError as error:
             name = use.task.rpartition("/")[0]
-            fix = error.fix if name in registry.datasets else own_hint(error.fix, name, data_root)
+            fix = error.fix if name in known_names(registry) else own_hint(error.fix, name, data_root)
             raise file.error(error.what, ("tasks", i), fix, error.details) from error
         metric = use.metric or task.metric
         if metric not in METRICS[task.kind]:

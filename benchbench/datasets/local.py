@@ -49,11 +49,16 @@ OWN = "a folder of your own"
 """`Access.route` of these datasets."""
 
 
+def known_names(registry: Registry) -> set[str]:
+    """Names and aliases of the plugins' datasets."""
+    return set(registry.datasets) | {a for d in registry.datasets.values() for a in d.aliases}
+
+
 def local_names(registry: Registry, data_root: Path | None) -> list[str]:
     """Folders of the data root that hold a usable labels.csv and are no plugin's dataset."""
     if data_root is None or not data_root.is_dir():
         return []
-    known = set(registry.datasets) | {a for d in registry.datasets.values() for a in d.aliases}
+    known = known_names(registry)
     folders = sorted(f for f in data_root.iterdir() if f.is_dir() and f.name not in known)
     tables = [(f.name, path) for f in folders if (path := _table_of(f)) is not None]
     return [name for name, path in tables if image_column(table_header(path))]
@@ -64,7 +69,7 @@ def with_local_datasets(registry: Registry, data_root: Path | None, wanted: Iter
 
     Other folders are not looked at: whatever is wrong with them is no concern of this suite.
     """
-    known = set(registry.datasets) | {a for d in registry.datasets.values() for a in d.aliases}
+    known = known_names(registry)
     own = {}
     for name in dict.fromkeys(wanted):
         if data_root is not None and name not in known and _is_own(data_root, name):
