@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import BenchError
-from .spreadsheet import neutral, restored
+from .spreadsheet import records_text, restored
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -299,25 +299,9 @@ class Run:
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write rows.csv atomically."""
-    import io
-
     from .store import atomic_write
 
-    names = [f.name for f in dataclasses.fields(Row)]
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: _cell(v) for k, v in dataclasses.asdict(row).items()})
-    atomic_write(path, buffer.getvalue().encode())
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, str):
-        return neutral(value)
-    return "true" if value is True else "false" if value is False else str(value)
+    atomic_write(path, records_text(Row, rows).encode())
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import io
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import BenchError
-from ..spreadsheet import neutral, restored
+from ..spreadsheet import records_text, restored
 from ..store import atomic_write
 
 Provenance = Literal["measured", "estimated", "declared", "computed", "unmeasured"]
@@ -100,19 +99,7 @@ def row_of(encoder: str, quantity: str, value: Measured | Unmeasured, backend: s
 
 def write_cost(path: Path, rows: Iterable[CostRow]) -> None:
     """Write cost.csv atomically."""
-    names = [f.name for f in dataclasses.fields(CostRow)]
-    buffer = io.StringIO(newline="")
-    writer = csv.DictWriter(buffer, names, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: _text(v) for k, v in dataclasses.asdict(row).items()})
-    atomic_write(path, buffer.getvalue().encode())
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if math.isnan(value) else repr(value)
-    return neutral(str(value))
+    atomic_write(path, records_text(CostRow, rows).encode())
 
 
 def read_cost(path: Path) -> tuple[CostRow, ...]:

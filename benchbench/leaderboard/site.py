@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BenchError
 from ..results import STAMPS
+from ..spreadsheet import records_text
 from ..store import atomic_write
 from .release import Release
 from .rescore import TIERS, Board, BoardPanel, Entry
 from .tables import (
     ComparisonLine,
     ResultLine,
-    as_csv,
     as_json,
     board_record,
     comparison_lines,
@@ -128,8 +128,8 @@ def _board_files(board: Board, view: View, shared: Mapping[str, Any]) -> dict[st
     here = {**shared, "board": board, "view": view, "names": view.names}
     site = {
         f"{base}/results.json": as_json(board_record(board)),
-        f"{base}/results.csv": as_csv(result_lines(board), ResultLine),
-        f"{base}/comparisons.csv": as_csv(comparison_lines(board), ComparisonLine),
+        f"{base}/results.csv": records_text(ResultLine, result_lines(board)).encode(),
+        f"{base}/comparisons.csv": records_text(ComparisonLine, comparison_lines(board)).encode(),
         f"{base}/history.html": _page(
             "history.html", "../", here, releases=_holding(shared["releases"], base), entries=_by_date(board)
         ),

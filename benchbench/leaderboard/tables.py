@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..spreadsheet import neutral
 from .rescore import Board, BoardPanel, Entry
 
 DECIMALS = 6
@@ -147,24 +144,6 @@ def _rounded(value: float | None) -> float | None:
 def _significant(value: float | None) -> float | None:
     """A p-value with so many significant digits: rounded to decimals, one of 1e-9 would read as 0."""
     return None if value is None else float(f"{value:.{DECIMALS}g}")
-
-
-def as_csv(lines: Sequence[Any], kind: type) -> bytes:
-    """Lines of a dataclass as CSV. A cell that a spreadsheet would run as a formula is made plain text."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    names = [f.name for f in dataclasses.fields(kind)]
-    writer.writerow(names)
-    writer.writerows([_cell(getattr(line, name)) for name in names] for line in lines)
-    return buffer.getvalue().encode()
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return neutral(value)
-    return repr(value)
 
 
 def as_json(value: Any) -> bytes:

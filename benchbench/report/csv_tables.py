@@ -2,40 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from ..analysis import Analysis, Comparison, Panel, WinCount
 from ..analysis.model import EncoderView, OperatingPoint
 from ..analysis.together import Decided
-from ..spreadsheet import neutral
+from ..spreadsheet import csv_text, records_text
 from .figures.base import MAX_SERIES
 from .tables import best_views
-
-
-def csv_text(header: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    """CSV whose text cells cannot run as formulas in a spreadsheet."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow([_cell(v) for v in header])
-    writer.writerows([_cell(v) for v in line] for line in lines)
-    return buffer.getvalue()
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, int):
-        return str(value)
-    text = str(value).replace("\r\n", "\n").replace("\r", "\n")  # a bare \r ends a line for some readers
-    return neutral(text)
 
 
 def _axes(panel: Panel) -> str:
@@ -133,7 +109,7 @@ def _stamps_of(panel: Panel, *encoders: str) -> str:
 
 
 def _wins(analysis: Analysis) -> str:
-    return _records(analysis.wins.counts, [f.name for f in dataclasses.fields(WinCount)])
+    return records_text(WinCount, analysis.wins.counts)
 
 
 def _classes(analysis: Analysis) -> str:
