@@ -76,12 +76,12 @@ def expected_cost(
         chosen = tuple(t for t in tasks if protocol.use.tasks is None or t[0] in protocol.use.tasks)
         specs = protocol.info.cells(chosen, protocol.config)
         for use in file.suite.encoders:
-            if protocol.use.encoders is None or use.name in protocol.use.encoders:
-                passes = _passes(protocol, specs, sizes, datasets, use.name, embedded)
+            if protocol.use.encoders is None or use.label in protocol.use.encoders:
+                passes = _passes(protocol, specs, sizes, datasets, use.label, embedded)
                 info = registry.encoder(use.name)
                 speed = _speed(use.name, info, _precision(protocol, use), speeds or {})
                 hours, source = _hours(passes, info, speed)
-                shares.append(Share(protocol.label, use.name, passes, hours, source))
+                shares.append(Share(protocol.label, use.label, passes, hours, source))
     return tuple(shares)
 
 

@@ -34,7 +34,10 @@ def shares(text: str = SUITE, **settings: object) -> dict[tuple[str, str], objec
     }
 
 
-@pytest.mark.parametrize("name", ["resnet50", "retfound_green", "retfound_mae_cfp", "efficientnet_lite0"])
+@pytest.mark.parametrize(
+    "name",
+    ["resnet50", "retfound_green", "dinov2_vits14_reg4:green_392", "retfound_mae_cfp", "efficientnet_lite0"],
+)
 def test_the_table_of_flops_agrees_with_the_counter(name: str) -> None:
     info = registry().encoder(name)
     assert forward_flops(info) == pytest.approx(inspect_encoder(info).flops, rel=0.01)
@@ -113,8 +116,14 @@ def test_a_speed_is_of_the_precision_that_the_encoder_has_in_the_suite(tmp_path:
     assert training.hours == pytest.approx(training.passes / 4000 / 3600)  # auto is bf16 on a GPU
     exact = shares(SUITE.replace("epochs: 10", "epochs: 10, precision: fp32"), speeds=speeds)
     assert exact["fine_tune", "resnet50"].hours == pytest.approx(training.passes / 1000 / 3600)
-    half = shares(SUITE.replace("[resnet50, ", "[{name: resnet50, precision: fp16}, "), speeds=speeds)
-    assert "RTX 4090" in half["linear_probe", "resnet50"].rate_from
+    half = shares(
+        SUITE.replace("[resnet50, ", "[{name: resnet50, precision: fp16}, ").replace(
+            "[resnet50]", "[resnet50 +fp16]"
+        ),
+        speeds=speeds,
+    )
+    assert "RTX 4090" in half["linear_probe", "resnet50 +fp16"].rate_from
+    assert ("fine_tune", "resnet50 +fp16") in half
 
 
 def test_the_newest_measurement_and_its_gpu_decide(tmp_path: Path) -> None:

@@ -117,7 +117,10 @@ def narrow(name: str) -> Encoder:
         recipe = replace(recipe, build={**recipe.build, **hand.SMALL})
     elif recipe.timm_model == "resnet50":
         recipe = replace(recipe, timm_model="resnet18")
-    return Encoder(info, UNTRAINED, recipe.load(None, "cpu"), "cpu")
+    module = recipe.load(None, "cpu")
+    with torch.inference_mode():
+        width = module(torch.zeros(1, 3, info.preprocess.size, info.preprocess.size)).shape[1]
+    return Encoder(replace(info, embed_dim=width), UNTRAINED, module, "cpu")
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
