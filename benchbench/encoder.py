@@ -90,7 +90,8 @@ class Encoder:
                 batch = to_input(np.stack(pixels), self.info.preprocess, self.device)
                 parts.append(finish(module_forward(self.module, batch)).float().cpu().numpy())
         found = np.concatenate(parts) if parts else np.empty((0, self.info.embed_dim), np.float32)
-        if len(bad := np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(axis=1))):
+        finite = np.isfinite(found).all(axis=tuple(range(1, found.ndim)))
+        if len(bad := np.flatnonzero(~finite)):
             raise PluginError(
                 f"Encoder {self.info.name!r} gives values that are not finite for {len(bad)} of {len(found)} images, "
                 f"the first at position {bad[0]}.",
