@@ -78,5 +78,7 @@ def _sources(name: str) -> list[tuple[str, Path]]:
     if spec.submodule_search_locations is None:
         return [("", Path(spec.origin))] if spec.has_location and spec.origin else []
     folders = [Path(folder) for folder in spec.submodule_search_locations]
-    found = {p.relative_to(folder).as_posix(): p for folder in folders for p in folder.rglob("*.py")}
+    found = {
+        p.relative_to(folder).as_posix(): p for folder in folders for p in folder.rglob("*.py") if p.is_file()
+    }
     return sorted(found.items())

@@ -168,10 +168,15 @@ class _Results:
     deviations: tuple[Deviation, ...] = ()
 
 
+def suite_key(plan: Plan) -> str:
+    """Name of the claim that a run of a suite holds while it computes."""
+    return content_key({"run": plan.suite.name, "cells": [c.id for c in plan.cells]})
+
+
 @contextlib.contextmanager
 def _announced(plan: Plan, store: Store) -> Iterator[None]:
     """Say so when the same suite is being run elsewhere; both runs then share the work through the store."""
-    key = content_key({"run": plan.suite.name, "cells": [c.id for c in plan.cells]})
+    key = suite_key(plan)
     with claim(store, key, wait=False) as alone:
         if not alone:
             other = holder(store, key) or "another process"

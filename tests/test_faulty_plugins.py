@@ -6,6 +6,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+import types
 from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
@@ -466,6 +467,26 @@ def test_a_fresh_run_embeds_again_with_the_code_as_it_is_now(data: Path, tmp_pat
         (shard,) = (tmp_path / "fresh" / "embeddings").rglob("shard-00000.npy")
         found.append(np.load(shard))
     np.testing.assert_allclose(found[1], found[0] + 100, atol=1e-4)
+
+
+def test_fresh_takes_nothing_from_a_run_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchbench.claims import claim
+    from benchbench.cli.run import _forget
+    from benchbench.run import suite_key
+    from benchbench.store import Store
+
+    store = Store(tmp_path)
+    cells = [types.SimpleNamespace(id=letter * 32) for letter in "ab"]
+    plan: Any = types.SimpleNamespace(cells=cells, suite=types.SimpleNamespace(name="s"))
+    monkeypatch.setattr("benchbench.passes.needed_embeddings", lambda cells: {})
+    folders = [store.folder("scratch", c.id) for c in cells]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    with claim(store, suite_key(plan)), pytest.raises(BenchError, match="is being run by process"):
+        _forget(plan, store)
+    with claim(store, cells[0].id):
+        _forget(plan, store)
+    assert [folder.exists() for folder in folders] == [True, False]
 
 
 def test_the_kit_names_both_plugins_that_claim_a_name(monkeypatch: pytest.MonkeyPatch) -> None:

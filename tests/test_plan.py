@@ -168,6 +168,8 @@ def test_the_code_of_a_package_is_all_its_modules_and_those_of_benchbench_are_it
     assert before
     (site / "whole" / "network.py").write_text("x = 2")
     assert editable_source(dist, {"whole.plugin"}) != before
+    (site / "whole" / ".#network.py").symlink_to("somebody@host.1234:1")  # an editor's mark of an open file
+    assert editable_source(dist, {"whole.plugin"})
     monkeypatch.setattr("benchbench.origin.OWN_DISTRIBUTION", "spread")
     assert editable_source(dist, {"whole.plugin"}) == ""
 

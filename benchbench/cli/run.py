@@ -178,9 +178,18 @@ def _forget(plan: Plan, store: Any) -> None:
     """Remove the suite's results and embeddings, finished or begun, so that all of them are computed anew."""
     import shutil
 
+    from ..claims import claim, holder, is_claimed
     from ..embedding import embedding_identity
     from ..passes import embed_request, image_set, needed_embeddings
+    from ..run import suite_key
     from ..store import content_key
+
+    if is_claimed(store, suite_key(plan)):
+        raise BenchError(
+            f"This suite is being run by {holder(store, suite_key(plan)) or 'another process'}, and --fresh would take "
+            "its work away.",
+            fix="wait until that run has ended, or leave out --fresh to share its work",
+        )
 
     ready = [cell for cell in plan.cells if cell.id]
     old = [("predictions", cell.id) for cell in ready]
@@ -189,8 +198,11 @@ def _forget(plan: Plan, store: Any) -> None:
         requests = [embed_request(state) for state in encoders.values()]
         old += [("embeddings", content_key(embedding_identity(r, images))) for r in requests]
     for kind, key in old:
-        for folder in (store.folder(kind, key), store.folder("scratch", key)):
-            shutil.rmtree(folder, ignore_errors=True)
+        with claim(store, key, wait=False) as ours:
+            if not ours:  # another run computes it now, which is fresh enough, and would be stopped
+                continue
+            for folder in (store.folder(kind, key), store.folder("scratch", key)):
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @click.command(cls=TakesPairs)

@@ -248,7 +248,7 @@ def is_number(text: str) -> bool:
 def tidy(cell: object) -> str:
     """A cell as text, with ``1.0`` as ``1``."""
     text = str(cell).strip()
-    return format(float(text), "g") if is_number(text) else text
+    return format(float(text), ".15g") if is_number(text) else text
 
 
 def codes(classes: tuple[str, ...]) -> Mapping[str, float]:

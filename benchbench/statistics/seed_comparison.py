@@ -187,7 +187,7 @@ def _blocking(means: Measured, a: int, b: int) -> Verdict | None:
     """Why two methods cannot be tested whatever their seeds; a degenerate case variance is ORH's own affair."""
     verdicts = pair_verdicts(means, a, b)
     final = {Verdict.CONSTANT_SCORES, Verdict.CONSTANT_CLASS, Verdict.BOTH_PERFECT}
-    if not means.verdict.has_p_value:
+    if not means.verdict.has_p_value and verdicts[0] is not Verdict.IDENTICAL:
         return verdicts[0]
     return next((verdict for verdict in verdicts if verdict in final), None)
 

@@ -200,12 +200,15 @@ def system_interval(
 ) -> tuple[Interval | None, Verdict]:
     """Interval of system i with standard error `se` (a t with `df`, where given), or the verdict that forbids one."""
     value, verdict = float(measured.influence.estimate[i]), measured.verdict
-    if math.isnan(value) or not verdict.has_p_value:
+    rare = verdict is Verdict.RARE_CLASS
+    if math.isnan(value) or not (verdict.has_p_value or rare):
         return None, verdict
     if measured.failed[i]:
         return None, Verdict.CONSTANT_SCORES
     if measured.unfit[i]:
         return None, Verdict.CONSTANT_CLASS
+    if rare:
+        return None, verdict
     if se > 0:
         return metric_interval(measured.metric, value, se, confidence, df), verdict
     if value == 1 and measured.metric.endswith("auroc"):

@@ -88,6 +88,15 @@ def test_a_rare_class_marks_the_macro_and_adds_a_permutation_p():
         assert [e.ci_low for e in compare(metric, y, cube).estimates] == [None, None]
 
 
+def test_a_failed_system_is_called_failed_beside_a_rare_class_too():
+    y = np.repeat([0, 1, 2], [60, 40, 6])
+    cube = np.random.default_rng(2).random((2, 106, 3)) + 0.4 * np.eye(3)[y]
+    cube[0] = 1 / 3
+    for metric in ("macro_auroc", "balanced_accuracy"):
+        first, second = compare(metric, y, cube).estimates
+        assert (first.verdict, second.verdict) == ("constant_scores", "rare_class")
+
+
 def test_identical_average_precision_is_identical():
     y, scores = inputs("average_precision")
     pair = compare("average_precision", y, [scores[0], 2 * scores[0]]).pairs[0]

@@ -237,6 +237,14 @@ def test_a_rare_class_takes_the_larger_of_two_p_values_over_seeds_too():
 
 
 @pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_identical_methods_are_identical_beside_a_rare_class_with_any_number_of_seeds(seeds):
+    y = np.repeat([0, 1, 2], [60, 40, 6])
+    one = np.random.default_rng(3).random((seeds, y.size, 3)) + 0.4 * np.eye(3)[y]
+    pair = compare_seeds("macro_auroc", y, np.stack([one, one])).pairs[0]
+    assert (pair.verdict, pair.difference, pair.p_to_correct) == ("identical", 0, 1)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
 def test_labels_left_out_of_a_mean_are_listed_with_any_number_of_seeds(seeds):
     rng = np.random.default_rng(8)
     y = (rng.random((120, 3)) < [0.4, 0.4, 0.03]).astype(float)
