@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from clinic import write_clinic
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
@@ -83,15 +84,8 @@ def squares(context: Any, target: str) -> Predictions:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """D/clinic with 40 images."""
-    folder = tmp_path / "data" / "clinic"
-    folder.mkdir(parents=True)
-    lines = ["image,label,split"]
-    for k in range(40):
-        pixels = np.random.default_rng(k).integers(0, 255, (40, 40, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{k}.png")
-        lines.append(f"{k}.png,{k % 2},{'train' if k < 26 else 'test'}")
-    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
-    return folder.parent
+    rows = (f"{k % 2},{'train' if k < 26 else 'test'}" for k in range(40))
+    return write_clinic(tmp_path / "data", "label,split", rows)
 
 
 def run(

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from importlib.metadata import Distribution
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from clinic import write_clinic
 
 from benchbench.api import HALF, EncoderInfo, Preprocess
 from benchbench.embedding import embedding_identity
@@ -64,15 +63,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     """D/clinic with 40 images; `label` has two classes in both parts, `lone` has one in the test part."""
-    folder = tmp_path / "data" / "clinic"
-    folder.mkdir(parents=True)
-    lines = ["image,label,lone,split"]
-    for k in range(40):
-        pixels = np.random.default_rng(k).integers(0, 255, (40, 40, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{k}.png")
-        lines.append(f"{k}.png,{k % 2},{k % 2 if k < 30 else 1},{'train' if k < 30 else 'test'}")
-    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
-    return folder.parent
+    rows = (f"{k % 2},{k % 2 if k < 30 else 1},{'train' if k < 30 else 'test'}" for k in range(40))
+    return write_clinic(tmp_path / "data", "label,lone,split", rows)
 
 
 def plan_of(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING
@@ -28,7 +29,6 @@ from .columns import (
     column_of,
     image_column,
     label_text,
-    tidy,
 )
 from .reading import (
     Problems,
@@ -210,7 +210,7 @@ def _patients_spelled_twice(patients: Sequence[str]) -> list[str]:
     """A note on identifiers that differ in case or in ``.0`` alone, which count as different patients."""
     spellings: dict[str, set[str]] = {}
     for patient in patients:
-        spellings.setdefault(tidy(patient).casefold(), set()).add(patient)
+        spellings.setdefault(re.sub(r"\.0+$", "", patient).casefold(), set()).add(patient)
     pairs = [" and ".join(map(repr, sorted(s))) for s in spellings.values() if len(s) > 1]
     more = f" ({len(pairs)} such cases)" if len(pairs) > 1 else ""
     return (

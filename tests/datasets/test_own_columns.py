@@ -376,7 +376,7 @@ def test_patients_that_differ_in_case_or_in_a_decimal_are_named(clinic):
     lines = rows()
     lines[0] = lines[0].replace("p0", "P0")
     assert any("'P0' and 'p0' count as different persons" in n for n in own(clinic(lines)).notes)
-    long = [f"{k:03d}.png,{k % 2},{1234500 + k}" for k in range(40)]
+    long = [f"{k:03d}.png,{k % 2},{12345678901234500 + k}" for k in range(40)]
     assert not [n for n in own(clinic(long), "my_clinic").notes if "different persons" in n]
     numbers = [f"{k:03d}.png,{(k // 2) % 2},{k // 2}{'.0' * (k % 2)}" for k in range(40)]
     notes = own(clinic(numbers, name="other"), "other").notes
